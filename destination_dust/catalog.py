@@ -1,0 +1,84 @@
+"""The configured catalog: which streams a sync may write, and how their records are keyed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+from airbyte_cdk.models import (
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+    ConfiguredAirbyteStream,
+    DestinationSyncMode,
+)
+
+from destination_dust.document import Stream, could_share_ids
+from destination_dust.errors import DustConfigError
+
+SUPPORTED_SYNC_MODES = (DestinationSyncMode.append, DestinationSyncMode.append_dedup)
+
+StreamKey = tuple[str | None, str]
+"""Namespace and name: what Airbyte looks a stream up by."""
+
+
+def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
+    """Return the configured catalog in a JSON file.
+
+    Raises DustConfigError when the file cannot be read or holds no configured catalog.
+    """
+    try:
+        return ConfiguredAirbyteCatalogSerializer.load(orjson.loads(Path(path).read_bytes()))
+    except OSError as error:
+        raise DustConfigError(f"Could not read the configured catalog: {error}.") from error
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise DustConfigError(f"{path} is not a configured Airbyte catalog: {reason}.") from error
+
+
+def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Stream]:
+    """Return the catalog's streams by namespace and name.
+
+    Raises DustConfigError for a sync mode that is not supported, and for a primary key that is not
+    a list of paths.
+    """
+    streams = [_stream(configured) for configured in catalog.streams]
+    return {
+        (stream.namespace, stream.name): replace(
+            stream,
+            shares_ids=any(
+                could_share_ids(stream.name, other.name)
+                for other in streams
+                if (other.namespace, other.name) != (stream.namespace, stream.name)
+            ),
+        )
+        for stream in streams
+    }
+
+
+def _stream(configured: ConfiguredAirbyteStream) -> Stream:
+    stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace)
+    mode = configured.destination_sync_mode
+    if mode not in SUPPORTED_SYNC_MODES:
+        raise DustConfigError(
+            f"Stream {stream.name!r} has the sync mode {getattr(mode, 'value', mode)!r}, which "
+            "Dust cannot do: choose append or append_dedup for it in the connection.",
+            stream=stream.descriptor,
+        )
+    primary_key = configured.primary_key or []
+    if not _is_list_of_paths(primary_key):
+        raise DustConfigError(
+            f"The primary key of stream {stream.name!r} is not a list of paths, as in "
+            '[["id"]] or [["org", "id"], ["number"]]: choose the primary key again in the '
+            "connection.",
+            stream=stream.descriptor,
+        )
+    return replace(stream, primary_key=tuple(tuple(path) for path in primary_key))
+
+
+def _is_list_of_paths(primary_key: Any) -> bool:
+    return isinstance(primary_key, list) and all(
+        isinstance(path, list) and path and all(isinstance(name, str) for name in path)
+        for path in primary_key
+    )

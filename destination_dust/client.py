@@ -1,0 +1,294 @@
+"""The Dust API over HTTP: one session, its routes, its retries. Sole user of `requests`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import orjson
+import requests
+from airbyte_cdk.models import StreamDescriptor
+from requests.auth import AuthBase
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
+
+from destination_dust import __version__
+from destination_dust.config import DustConfig, is_loopback
+from destination_dust.document import Document
+from destination_dust.errors import DustConfigError, DustUnavailableError
+from destination_dust.failures import Answer, Failure, failure, no_dust_api
+from destination_dust.retry import RetryPolicy
+
+logger = logging.getLogger("airbyte")
+
+CONNECT_TIMEOUT_S = 10
+# Dust embeds a document's text before it answers.
+READ_TIMEOUT_S = 120
+
+# How servers write the route to a data source: as the brief has it, and as Dust serves it.
+ROUTES = ("data-sources", "data_sources")
+
+
+@dataclass
+class Effort:
+    """What it took to get a request through."""
+
+    retries: int = 0
+    rate_limit_wait_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A request, apart from its route. `succeeded` recognises Dust's answer by its JSON."""
+
+    name: str
+    method: str
+    path: str
+    succeeded: Callable[[Any], bool]
+    body: bytes | None = None
+    stream: StreamDescriptor | None = None
+
+
+class DustClient:
+    """The documents of one Dust data source.
+
+    A server that does not know the first of the ROUTES is asked on the next, until one of them has
+    succeeded; that one is kept.
+    """
+
+    def __init__(
+        self,
+        config: DustConfig,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        _refuse_to_cross_the_network_in_clear(config.base_url)
+        workspace, space, self._data_source = (
+            quote(id_, safe="", errors="surrogatepass")
+            for id_ in (config.workspace_id, config.space_id, config.data_source_id)
+        )
+        self._space_url = f"{config.base_url}/api/v1/w/{workspace}/spaces/{space}"
+        self._host = urlsplit(config.base_url).netloc
+        self._route: str | None = None
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._sleep = sleep
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
+        # An auth object rather than a header, which an entry in ~/.netrc would replace.
+        self._session.auth = _BearerAuth(config.api_key)
+
+    def __enter__(self) -> DustClient:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    def check_connection(self) -> None:
+        """List one document, to see that key, ids and URL are right.
+
+        Raises DustError, with what to fix, when they are not.
+        """
+        self._perform(
+            _Task(
+                name="list the data source's documents",
+                method="GET",
+                path="?limit=1",
+                succeeded=_lists_documents,
+            )
+        )
+
+    def upsert_document(self, document: Document) -> Effort:
+        """Store the document, in place of one of the same id, and return what it took.
+
+        When this returns, Dust has the document. Raises DustError when it may not have it.
+        """
+
+        def names_the_document(json: Any) -> bool:
+            stored = json.get("document") if isinstance(json, dict) else None
+            return isinstance(stored, dict) and stored.get("document_id") == document.id
+
+        return self._perform(
+            _Task(
+                name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
+                method="POST",
+                path=f"/{document.id}",
+                succeeded=names_the_document,
+                body=orjson.dumps(document.payload()),
+                stream=document.stream.descriptor,
+            )
+        )
+
+    def _perform(self, task: _Task) -> Effort:
+        effort = Effort()
+        failed = self._try_routes(task, effort)
+        if failed is not None:
+            raise failed.error(task.name, task.stream)
+        return effort
+
+    def _try_routes(self, task: _Task, effort: Effort) -> Failure | None:
+        if self._route is not None:
+            return self._try_repeatedly(task, self._route, effort)
+
+        not_found: list[Answer] = []
+        for route in ROUTES:
+            failed = self._try_repeatedly(task, route, effort)
+            if failed is None:
+                self._keep(route)
+                return None
+            if failed.answer is None or failed.answer.status != 404:
+                return failed
+            not_found.append(failed.answer)
+        # A 404 in Dust's own words means that the route is known, and something on it is not.
+        from_dust = next((answer for answer in not_found if answer.envelope), None)
+        return failure(from_dust) if from_dust else no_dust_api([a.url for a in not_found])
+
+    def _keep(self, route: str) -> None:
+        self._route = route
+        if route != ROUTES[0]:
+            logger.info("%s serves the route %r, not %r.", self._host, route, ROUTES[0])
+
+    def _try_repeatedly(self, task: _Task, route: str, effort: Effort) -> Failure | None:
+        retries_done = 0
+        while True:
+            failed = self._try_once(task, route)
+            if failed is None or not failed.can_pass or retries_done == self._retry_policy.limit:
+                return failed
+            answer = failed.answer
+            wait_s = self._retry_policy.wait_s(
+                retries_done, answer.retry_after_s if answer else None
+            )
+            retries_done += 1
+            logger.warning(
+                "Could not %s: %s. Retry %d of %d in %.1f s.",
+                task.name,
+                failed.said,
+                retries_done,
+                self._retry_policy.limit,
+                wait_s,
+            )
+            self._sleep(wait_s)
+            effort.retries += 1
+            if answer and answer.status == 429:
+                effort.rate_limit_wait_s += wait_s
+
+    def _try_once(self, task: _Task, route: str) -> Failure | None:
+        try:
+            response = self._session.request(
+                task.method,
+                f"{self._space_url}/{route}/{self._data_source}/documents{task.path}",
+                data=task.body,
+                headers={"Content-Type": "application/json"} if task.body else None,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                # A redirected POST would be followed as a GET: a 200, and nothing stored.
+                allow_redirects=False,
+            )
+        except (requests.RequestException, HTTPError) as error:
+            return _network_failure(error, self._host)
+        answer = _answer(response)
+        if answer.status == 200 and task.succeeded(answer.json):
+            return None
+        return failure(answer)
+
+
+class _BearerAuth(AuthBase):
+    def __init__(self, api_key: str) -> None:
+        self._authorization = f"Bearer {api_key}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._authorization
+        return request
+
+
+def _refuse_to_cross_the_network_in_clear(base_url: str) -> None:
+    """Raise DustConfigError when an http:// request would leave this machine through a proxy."""
+    if not base_url.startswith("http://"):
+        return
+    proxy = select_proxy(base_url, get_environ_proxies(base_url))
+    if proxy is None:
+        return
+    proxy_host = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+    if not is_loopback(proxy_host or ""):
+        raise DustConfigError(
+            "The environment's HTTP proxy would carry the key across the network in clear: add "
+            f"{urlsplit(base_url).hostname} to NO_PROXY."
+        )
+
+
+def _lists_documents(json: Any) -> bool:
+    return isinstance(json, dict) and isinstance(json.get("documents"), list)
+
+
+def _answer(response: requests.Response) -> Answer:
+    try:
+        json = orjson.loads(response.content)
+    except ValueError:
+        json = None
+    return Answer(
+        status=response.status_code,
+        url=response.url,
+        json=json,
+        location=response.headers.get("Location"),
+        retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
+    )
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return Retry().parse_retry_after(value)
+    except InvalidHeader:
+        return None
+
+
+def _network_failure(error: Exception, host: str) -> Failure:
+    """Return what an exception of the HTTP client means. Its own text is for programmers."""
+    check = "Check base_url, and the network and proxy settings of the machine this runs on."
+    kind = DustUnavailableError
+    causes = list(_causes(error))
+    if _any_is(causes, ssl.SSLCertVerificationError):
+        return Failure(
+            said=f"the TLS certificate of {host} could not be verified",
+            advice="Check base_url. Behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE.",
+            kind=DustConfigError,
+            cause=error,
+        )
+    if _any_is(causes, socket.gaierror):
+        said = f"the host name {host} could not be resolved (DNS)"
+    elif _any_is(causes, requests.exceptions.ProxyError):
+        said = f"the proxy to {host} did not work"
+    elif _any_is(causes, requests.exceptions.SSLError):
+        said = f"no TLS connection to {host} could be made"
+    elif _any_is(causes, requests.exceptions.ConnectTimeout):
+        said = f"{host} could not be reached within {CONNECT_TIMEOUT_S} s: timed out"
+    elif _any_is(causes, requests.exceptions.ReadTimeout):
+        said = f"{host} did not answer within {READ_TIMEOUT_S} s: timed out"
+    elif _any_is(causes, ConnectionRefusedError):
+        said = f"{host} refused the connection"
+    else:
+        said = f"the connection to {host} broke"
+    return Failure(said=said, advice=check, kind=kind, can_pass=True, cause=error)
+
+
+def _any_is(causes: list[BaseException], kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in causes)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

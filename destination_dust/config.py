@@ -1,0 +1,110 @@
+"""The connector's settings, checked before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import Url
+
+from destination_dust.errors import DustConfigError
+
+DEFAULT_BASE_URL = "https://dust.tt"
+
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True)
+class DustConfig:
+    """Where to write to, and with which key. `base_url` ends without a slash."""
+
+    api_key: str = field(repr=False)
+    workspace_id: str
+    space_id: str
+    data_source_id: str
+    base_url: str = DEFAULT_BASE_URL
+
+    @classmethod
+    def from_mapping(cls, config: Mapping[str, Any]) -> DustConfig:
+        """Return the settings, stripped of surrounding white space.
+
+        Raises DustConfigError, which names the field and never quotes a value.
+        """
+        return cls(
+            api_key=_api_key(_required(config, "api_key")),
+            workspace_id=_path_segment(config, "workspace_id"),
+            space_id=_path_segment(config, "space_id"),
+            data_source_id=_path_segment(config, "data_source_id"),
+            base_url=_base_url(_text(config, "base_url") or DEFAULT_BASE_URL),
+        )
+
+
+def _text(config: Mapping[str, Any], name: str) -> str:
+    value = config.get(name, "")
+    if not isinstance(value, str):
+        raise DustConfigError(f"{name} must be a string.")
+    return value.strip()
+
+
+def _required(config: Mapping[str, Any], name: str) -> str:
+    value = _text(config, name)
+    if not value:
+        raise DustConfigError(f"{name} is missing or blank: it is required.")
+    return value
+
+
+def _path_segment(config: Mapping[str, Any], name: str) -> str:
+    value = _required(config, name)
+    if value in (".", ".."):
+        # HTTP clients resolve these instead of sending them.
+        raise DustConfigError(f"{name} must be an id from Dust, not {value!r}.")
+    return value
+
+
+def _api_key(key: str) -> str:
+    # requests and http.client quote a header value they refuse, so such a key must not get there.
+    if not _HEADER_VALUE.fullmatch(key):
+        raise DustConfigError(
+            "api_key holds white space, control or non-ASCII characters, which no Dust key does: "
+            "paste the key alone (sk-...), without 'Bearer' or quotation marks."
+        )
+    return key
+
+
+def _base_url(text: str) -> str:
+    """Return scheme, host and port of a base URL, put together again from its parsed parts.
+
+    Nothing that the parser did not understand reaches the HTTP client, which parses by other rules.
+    """
+    try:
+        url = Url(text)
+    except ValueError:
+        # `from None`: the parser's error quotes the value, which may hold a password.
+        raise DustConfigError(f"base_url is not a URL: use {DEFAULT_BASE_URL}.") from None
+    if url.scheme not in ("https", "http") or not url.host:
+        raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise DustConfigError(
+            "base_url must begin with https://: over http:// the key would cross the network in "
+            "clear. http:// is for this machine only (localhost, 127.0.0.1)."
+        )
+    if url.username is not None or url.password is not None:
+        raise DustConfigError("base_url must not hold a user name or password.")
+    if (url.path or "/") != "/" or url.query is not None or url.fragment is not None:
+        raise DustConfigError(
+            f"base_url must end after the host, without a path or query: {DEFAULT_BASE_URL}."
+        )
+    default_port = {"https": 443, "http": 80}[url.scheme]
+    port = "" if url.port in (None, default_port) else f":{url.port}"
+    return f"{url.scheme}://{url.host}{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether the host of a URL is this machine itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

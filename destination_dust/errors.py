@@ -1,0 +1,55 @@
+"""Every way in which a sync or a check can fail.
+
+DustError (RuntimeError, AirbyteTracedException)
+├── DustConfigError       config_error      the user can fix it: key, ids, URL, plan, catalog, size
+├── DustUnavailableError  transient_error   timeout, broken connection, 429, 5xx after the retries
+├── DustRequestError      system_error      Dust refused what the connector sent
+└── InputError            system_error      a line on stdin is not what the Airbyte protocol allows
+
+As a RuntimeError each fails the sync; as an AirbyteTracedException each reaches the user as a TRACE
+with its own message, failure type and stream.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from airbyte_cdk.models import FailureType, StreamDescriptor
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+
+class DustError(AirbyteTracedException, RuntimeError):
+    """A failure with a message for the user: what failed, what was said, what to do."""
+
+    kind: ClassVar[FailureType] = FailureType.system_error
+
+    def __init__(self, message: str, *, stream: StreamDescriptor | None = None) -> None:
+        # A lone surrogate in a message would make the CDK fail while it prints the TRACE.
+        message = message.encode("utf-8", "backslashreplace").decode("utf-8")
+        super().__init__(
+            # Older CDKs print the internal message only, so it is the same.
+            internal_message=message,
+            message=message,
+            failure_type=self.kind,
+            stream_descriptor=stream,
+        )
+
+
+class DustConfigError(DustError):
+    """The user can fix it, in the connector's settings, the connection or Dust."""
+
+    kind = FailureType.config_error
+
+
+class DustUnavailableError(DustError):
+    """Dust could not be reached or was not ready, also after the retries: a later sync may pass."""
+
+    kind = FailureType.transient_error
+
+
+class DustRequestError(DustError):
+    """Dust refused what the connector sent: a defect on one of the two sides."""
+
+
+class InputError(DustError):
+    """A line on stdin is not what the Airbyte protocol allows."""

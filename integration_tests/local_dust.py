@@ -1,0 +1,327 @@
+"""A small Dust on this machine that answers as the live one does, to sync into and to test with.
+
+    python -m integration_tests.local_dust --port 8899
+
+serves Dust's document API from memory. `GET /local` shows how much it holds, and
+`GET /local/documents` every document in full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from integration_tests.dust_store import (
+    API_KEY,
+    DATA_SOURCE_ID,
+    SPACE_ID,
+    WORKSPACE_ID,
+    ApiKey,
+    DataSource,
+    DustRefusal,
+    DustStore,
+    Options,
+    validate_body,
+)
+
+# Live Dust serves underscores only.
+ROUTE_STYLES = {
+    "underscore": ("data_sources",),
+    "hyphen": ("data-sources",),
+    "both": ("data_sources", "data-sources"),
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request.
+
+    `status`, `headers` and `body` stand in for Dust's answer, `delay_s` comes before any answer.
+    `ending` is how the connection ends: "reset" instead of an answer, "truncated" in the middle of
+    it. With `after_work` Dust has done what was asked all the same.
+    """
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay_s: float = 0.0
+    ending: str | None = None
+    after_work: bool = False
+
+    @property
+    def needs_dust(self) -> bool:
+        """Tell whether Dust itself deals with the request."""
+        return self.after_work or (self.status is None and self.ending != "reset")
+
+
+@dataclass(frozen=True)
+class SeenRequest:
+    """A request as it arrived. `connection` is the port it came from."""
+
+    method: str
+    path: str
+    connection: int
+    body: bytes
+
+
+class LocalDust:
+    """Dust's document API on a loopback port; port 0 takes a free one.
+
+    As a context manager it serves from a thread of its own. `requests` is what arrived; each entry
+    of `faults` is used up by one request, and None lets a request through.
+    """
+
+    def __init__(
+        self, options: Options | None = None, *, route_style: str = "underscore", port: int = 0
+    ) -> None:
+        self.store = DustStore(options or Options())
+        self.port = port
+        self.requests: list[SeenRequest] = []
+        self.faults: deque[Fault | None] = deque()
+        self._routes = ROUTE_STYLES[route_style]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Return the connector's settings for the first key and data source."""
+        options = self.store.options
+        source = options.data_sources[0]
+        return {
+            "api_key": next(iter(options.api_keys)),
+            "workspace_id": source.workspace_id,
+            "space_id": source.space_id,
+            "data_source_id": source.id,
+            "base_url": f"http://127.0.0.1:{self.port}",
+        }
+
+    @property
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return the documents of the first data source by id."""
+        return self.store.documents[self.store.options.data_sources[0]]
+
+    def __enter__(self) -> LocalDust:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def start(self) -> None:
+        """Begin to serve, on the running event loop."""
+        app = web.Application(
+            client_max_size=2**30,
+            middlewares=[self._see_and_fail, self._answer_errors, self._authenticate],
+        )
+        for route in self._routes:
+            documents = (
+                f"/api/v1/w/{{workspace}}/spaces/{{space}}/{route}/{{data_source}}/documents"
+            )
+            app.router.add_get(documents, self._list, allow_head=False)
+            app.router.add_post(documents + "/{id}", self._upsert)
+            app.router.add_get(documents + "/{id}", self._read, allow_head=False)
+            app.router.add_delete(documents + "/{id}", self._delete)
+        app.router.add_get("/local", self._show_overview)
+        app.router.add_get("/local/documents", self._show_documents)
+        # The live server drops connections that were idle for 5 s.
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=5.0, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop serving and close every connection."""
+        if self._runner:
+            await self._runner.cleanup()
+
+    # Middlewares, from the outermost in.
+
+    @web.middleware
+    async def _see_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/api/"):
+            return await handler(request)
+        port = request.transport.get_extra_info("peername")[1] if request.transport else 0
+        body = await request.read()
+        self.requests.append(SeenRequest(request.method, request.raw_path, port, body))
+        fault = self.faults.popleft() if self.faults else None
+        if fault is None:
+            return await handler(request)
+        answer = await handler(request) if fault.needs_dust else None
+        await asyncio.sleep(fault.delay_s)
+        return await _fail(request, fault, answer)
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except DustRefusal as refusal:
+            error = {"type": refusal.type, "message": refusal.message}
+            return _json({"error": error}, status=refusal.status)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            return web.Response(status=404, text="404 Not Found")
+
+    @web.middleware
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Before routing: with a bad key even an unknown path is a 401.
+        if request.path.startswith("/api/v1/w/"):
+            request["key"] = self.store.authenticate(
+                request.headers.get("Authorization"),
+                unquote(request.rel_url.raw_path.split("/")[4]),
+            )
+        return await handler(request)
+
+    # Dust's routes.
+
+    async def _list(self, request: web.Request) -> web.Response:
+        documents = self.store.documents[self._source(request)]
+        try:
+            limit = int(request.query.get("limit", "10"))
+            offset = int(request.query.get("offset", "0"))
+        except ValueError:
+            raise DustRefusal(400, "invalid_request_error", "Invalid limit or offset.") from None
+        newest = sorted(documents.values(), key=lambda document: -document["timestamp"])
+        page = [_without_text(document) for document in newest[offset : offset + limit]]
+        return _json({"documents": page, "total": len(documents)})
+
+    async def _upsert(self, request: web.Request) -> web.Response:
+        try:
+            body = validate_body(orjson.loads(await request.read()))
+        except orjson.JSONDecodeError:
+            raise DustRefusal(400, "invalid_request_error", "The body is not JSON.") from None
+        source = self._source(request)
+        id_ = request.match_info["id"]
+        self.store.upsert(source, request["key"], id_, body)
+        document = self.store.documents[source][id_]
+        if body.get("light_document_output"):
+            document = _without_text(document)
+        return _json({"document": document, "data_source": {"name": source.id}})
+
+    async def _read(self, request: web.Request) -> web.Response:
+        document = self.store.documents[self._source(request)].get(request.match_info["id"])
+        if document is None:
+            raise DustRefusal(400, "data_source_error", "There was an error retrieving it.")
+        return _json({"document": document})
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        self.store.documents[self._source(request)].pop(id_, None)
+        return _json({"document": {"document_id": id_}})
+
+    def _source(self, request: web.Request) -> DataSource:
+        path = request.match_info
+        return self.store.data_source(path["workspace"], path["space"], path["data_source"])
+
+    # What this server shows of itself.
+
+    async def _show_overview(self, _request: web.Request) -> web.Response:
+        documents = [doc for source in self.store.documents.values() for doc in source.values()]
+        tags = Counter(tag for document in documents for tag in document.get("tags", []))
+        return _json({"documents": len(documents), "tags": tags, "requests": len(self.requests)})
+
+    async def _show_documents(self, _request: web.Request) -> web.Response:
+        return _json([doc for source in self.store.documents.values() for doc in source.values()])
+
+
+async def _fail(
+    request: web.Request, fault: Fault, answer: web.StreamResponse | None
+) -> web.StreamResponse:
+    if fault.ending == "reset" and request.transport:
+        request.transport.abort()
+    if fault.status is not None:
+        return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
+    if fault.ending == "truncated" and isinstance(answer, web.Response) and request.transport:
+        body = bytes(answer.body)  # type: ignore[arg-type]
+        half = web.StreamResponse(headers={"Content-Length": str(len(body))})
+        await half.prepare(request)
+        await half.write(body[: len(body) // 2])
+        request.transport.close()
+        return half
+    return answer or web.Response()
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")
+
+
+def _without_text(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "text"}
+
+
+def main() -> None:
+    """Serve until interrupted, on the port and with the contents that the options say."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--port", type=int, default=8899, help="default: %(default)s; 0: any")
+    parser.add_argument("--route-style", choices=ROUTE_STYLES, default="underscore")
+    parser.add_argument(
+        "--key",
+        action="append",
+        metavar="KEY:WORKSPACE",
+        help=f"an API key and its workspace, repeatable; default: {API_KEY}:{WORKSPACE_ID}",
+    )
+    parser.add_argument(
+        "--data-source",
+        action="append",
+        metavar="WORKSPACE/SPACE/ID",
+        help=f"repeatable; default: {WORKSPACE_ID}/{SPACE_ID}/{DATA_SOURCE_ID}",
+    )
+    parser.add_argument(
+        "--upserts", type=int, default=120, help="allowed per window; default: %(default)s"
+    )
+    parser.add_argument(
+        "--window", type=float, default=60.0, help="of the rate limit, in s; default: %(default)s"
+    )
+    args = parser.parse_args()
+    keys = args.key or [f"{API_KEY}:{WORKSPACE_ID}"]
+    sources = args.data_source or [f"{WORKSPACE_ID}/{SPACE_ID}/{DATA_SOURCE_ID}"]
+    try:
+        options = Options(
+            api_keys={
+                secret: ApiKey(workspace)
+                for secret, workspace in (key.rsplit(":", maxsplit=1) for key in keys)
+            },
+            data_sources=tuple(DataSource(*source.split("/")) for source in sources),
+            upserts_per_window=args.upserts,
+            window_s=args.window,
+        )
+    except (TypeError, ValueError):
+        parser.error("--key takes KEY:WORKSPACE, --data-source takes WORKSPACE/SPACE/ID")
+    dust = LocalDust(options, route_style=args.route_style, port=args.port)
+    try:
+        asyncio.run(_serve(dust))
+    except KeyboardInterrupt:
+        print("\nStopped.")
+
+
+async def _serve(dust: LocalDust) -> None:
+    await dust.start()
+    url = dust.config["base_url"]
+    print(f"A local Dust listens on {url}. What it holds: {url}/local and {url}/local/documents")
+    print("Settings for the connector (secrets/config.json):")
+    print(json.dumps(dust.config, indent=2), flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await dust.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -173,9 +173,9 @@ class DustClient:
             )
             retries_done += 1
             logger.warning(
-                "Could not %s: %s. Retry %d of %d in %.1f s.",
+                "Could not %s: %s Retry %d of %d in %.1f s.",
                 task.name,
-                failed.said,
+                failed.sentence,
                 retries_done,
                 self._retry_policy.limit,
                 wait_s,
@@ -257,8 +257,13 @@ def _retry_after_s(value: str | None) -> float | None:
 
 def _network_failure(error: Exception, host: str) -> Failure:
     """Return what an exception of the HTTP client means. Its own text is for programmers."""
-    check = "Check base_url, and the network and proxy settings of the machine this runs on."
-    kind = DustUnavailableError
+    if isinstance(error, ValueError):
+        # requests' own refusals. They are no `cause`, as they quote URLs: a proxy's has a password.
+        return Failure(
+            said=f"no request can be made for {host}",
+            advice="Check base_url and the environment's proxy settings (HTTPS_PROXY).",
+            kind=DustConfigError,
+        )
     causes = list(_causes(error))
     if _any_is(causes, ssl.SSLCertVerificationError):
         return Failure(
@@ -281,7 +286,13 @@ def _network_failure(error: Exception, host: str) -> Failure:
         said = f"{host} refused the connection"
     else:
         said = f"the connection to {host} broke"
-    return Failure(said=said, advice=check, kind=kind, can_pass=True, cause=error)
+    return Failure(
+        said=said,
+        advice="Check base_url, and the network and proxy settings of the machine this runs on.",
+        kind=DustUnavailableError,
+        can_pass=True,
+        cause=error,
+    )
 
 
 def _any_is(causes: list[BaseException], kind: type[BaseException]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, BinaryIO, cast
 
 from airbyte_cdk.destinations import Destination
@@ -33,10 +34,14 @@ logger = logging.getLogger("airbyte")
 class DestinationDust(Destination):
     """Upserts each record into a Dust data source as a document."""
 
+    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__()
+        self._sleep = sleep
+
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
         try:
-            with _client(config) as client:
+            with self._client(config) as client:
                 client.check_connection()
         except DustError as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
@@ -60,7 +65,7 @@ class DestinationDust(Destination):
         Raises DustError when a record could not be stored: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        with _client(config) as client, SyncReport() as report:
+        with self._client(config) as client, SyncReport() as report:
             for message in input_messages:
                 if (record := message.record) is not None:
                     stream = streams.get((record.namespace, record.stream))
@@ -107,9 +112,8 @@ class DestinationDust(Destination):
         lines = cast("BinaryIO", input_stream.buffer)
         yield from self.write(config, catalog, read_messages(lines))
 
-
-def _client(config: Mapping[str, Any]) -> DustClient:
-    dust_config = DustConfig.from_mapping(config)
-    # What reaches Dust is the stripped key, which the CDK does not know.
-    add_to_secrets(dust_config.api_key)
-    return DustClient(dust_config)
+    def _client(self, config: Mapping[str, Any]) -> DustClient:
+        dust_config = DustConfig.from_mapping(config)
+        # What reaches Dust is the stripped key, which the CDK does not know.
+        add_to_secrets(dust_config.api_key)
+        return DustClient(dust_config, sleep=self._sleep)

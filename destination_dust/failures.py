@@ -52,9 +52,14 @@ class Failure:
     answer: Answer | None = None
     cause: Exception | None = None
 
+    @property
+    def sentence(self) -> str:
+        """Return what was said with a full stop, unless a quotation has brought its own."""
+        return self.said if self.said.endswith('."') else f"{self.said}."
+
     def error(self, task: str, stream: StreamDescriptor | None) -> DustError:
         """Return the error to raise for a task such as "upsert document 'users-1'"."""
-        error = self.kind(f"Could not {task}: {self.said}. {self.advice}", stream=stream)
+        error = self.kind(f"Could not {task}: {self.sentence} {self.advice}", stream=stream)
         error.__cause__ = self.cause
         return error
 

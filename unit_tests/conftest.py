@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests_mock
+
+
+@pytest.fixture
+def http() -> Iterator[requests_mock.Mocker]:
+    """HTTP faked at the wire: a request that no test has foreseen fails."""
+    with requests_mock.Mocker() as mocker:
+        yield mocker
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """The waits in seconds that were slept through, where `waits.append` is the sleep."""
+    return []

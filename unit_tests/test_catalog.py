@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from airbyte_cdk.models import (
+    AirbyteRecordMessage,
+    AirbyteStream,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteStream,
+    DestinationSyncMode,
+    StreamDescriptor,
+    SyncMode,
+)
+
+from destination_dust.catalog import configured_streams, read_catalog
+from destination_dust.document import Stream, document
+from destination_dust.errors import DustConfigError
+
+USERS = {
+    "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+    "sync_mode": "full_refresh",
+    "destination_sync_mode": "append_dedup",
+    "primary_key": [["id"]],
+}
+
+
+def configured(
+    name: str,
+    namespace: str | None = None,
+    primary_key: Any = None,
+    mode: DestinationSyncMode = DestinationSyncMode.append,
+) -> ConfiguredAirbyteStream:
+    return ConfiguredAirbyteStream(
+        stream=AirbyteStream(
+            name=name,
+            namespace=namespace,
+            json_schema={},
+            supported_sync_modes=[SyncMode.full_refresh],
+        ),
+        sync_mode=SyncMode.full_refresh,
+        destination_sync_mode=mode,
+        primary_key=primary_key,
+    )
+
+
+def streams_of(*streams: ConfiguredAirbyteStream) -> dict[tuple[str | None, str], Stream]:
+    return configured_streams(ConfiguredAirbyteCatalog(streams=list(streams)))
+
+
+def id_of(stream: Stream, *key: str) -> str:
+    """Return the document id of a record whose fields `0`, `1`, ... hold the key."""
+    data = {str(part): value for part, value in enumerate(key)}
+    return document(stream, AirbyteRecordMessage(stream=stream.name, data=data, emitted_at=1)).id
+
+
+def shown(error: DustConfigError) -> tuple[str, StreamDescriptor | None]:
+    """Return failure type and stream of the TRACE that Airbyte sees."""
+    trace = error.as_airbyte_message().trace
+    assert trace is not None
+    assert trace.error is not None
+    assert trace.error.failure_type is not None
+    return trace.error.failure_type.value, trace.error.stream_descriptor
+
+
+# Reading the file
+
+
+def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(orjson.dumps({"streams": [{**USERS, "a field of tomorrow": 1}]}))
+
+    assert configured_streams(read_catalog(str(path))) == {
+        (None, "users"): Stream("users", primary_key=(("id",),))
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b'{"streams": [', "unexpected end of data", id="truncated"),
+        pytest.param(b"[]", 'not of type "object"', id="no-object"),
+        pytest.param(b"{}", '"streams" is a required property', id="no-streams"),
+        pytest.param(
+            orjson.dumps({"streams": [{**USERS, "primary_key": ["id"]}]}),
+            "streams/0/primary_key",
+            id="primary-key-that-is-no-list-of-paths",
+        ),
+        pytest.param(
+            orjson.dumps({"streams": [{**USERS, "destination_sync_mode": "upsert"}]}),
+            "streams/0/destination_sync_mode",
+            id="unknown-sync-mode",
+        ),
+    ],
+)
+def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(content)
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    message = str(refused.value)
+    assert message.startswith(f"{path} is not a configured Airbyte catalog: ")
+    assert reason in message
+    assert "\n" not in message
+    assert refused.value.failure_type.value == "config_error"
+
+
+def test_a_catalog_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.json"
+
+    with pytest.raises(
+        DustConfigError, match=r"^Could not read the configured catalog: "
+    ) as refused:
+        read_catalog(str(path))
+
+    assert str(path) in str(refused.value)
+
+
+# What the streams are
+
+
+def test_streams_are_looked_up_by_namespace_and_name() -> None:
+    streams = streams_of(
+        configured("users", "eu", [["id"]]),
+        configured("users", "us", [["org", "id"], ["number"]]),
+        configured("orders"),
+    )
+
+    assert {key: stream.primary_key for key, stream in streams.items()} == {
+        ("eu", "users"): (("id",),),
+        ("us", "users"): (("org", "id"), ("number",)),
+        (None, "orders"): (),
+    }
+    assert all((stream.namespace, stream.name) == key for key, stream in streams.items())
+
+
+@pytest.mark.parametrize("primary_key", [None, []])
+def test_a_stream_may_have_no_primary_key(primary_key: Any) -> None:
+    assert streams_of(configured("users", primary_key=primary_key))[None, "users"].primary_key == ()
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [DestinationSyncMode.append, DestinationSyncMode.append_dedup],
+    ids=lambda mode: mode.value,
+)
+def test_append_and_append_dedup_are_taken(mode: DestinationSyncMode) -> None:
+    assert list(streams_of(configured("users", mode=mode))) == [(None, "users")]
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [mode for mode in DestinationSyncMode if not mode.value.startswith("append")],
+    ids=lambda mode: mode.value,
+)
+def test_another_sync_mode_is_an_error_that_names_the_stream(mode: DestinationSyncMode) -> None:
+    with pytest.raises(DustConfigError) as refused:
+        streams_of(configured("orders"), configured("users", "eu", mode=mode))
+
+    assert str(refused.value) == (
+        f"Stream 'users' has the sync mode '{mode.value}', which Dust cannot do: choose append or "
+        "append_dedup for it in the connection."
+    )
+    assert shown(refused.value) == (
+        "config_error",
+        StreamDescriptor(name="users", namespace="eu"),
+    )
+
+
+@pytest.mark.parametrize(
+    "primary_key",
+    [
+        pytest.param("id", id="string"),
+        pytest.param(["id"], id="list-of-strings"),
+        pytest.param([["org"], "id"], id="one-path-is-a-string"),
+        pytest.param([[]], id="empty-path"),
+        pytest.param([["id"], []], id="one-path-is-empty"),
+        pytest.param([[1]], id="path-of-numbers"),
+        pytest.param({"id": 1}, id="object"),
+        pytest.param([None], id="null"),
+    ],
+)
+def test_a_primary_key_that_is_no_list_of_paths_is_an_error_that_names_the_stream(
+    primary_key: Any,
+) -> None:
+    with pytest.raises(DustConfigError) as refused:
+        streams_of(configured("users", "eu", primary_key))
+
+    assert str(refused.value) == (
+        "The primary key of stream 'users' is not a list of paths, as in [[\"id\"]] or "
+        '[["org", "id"], ["number"]]: choose the primary key again in the connection.'
+    )
+    assert shown(refused.value) == (
+        "config_error",
+        StreamDescriptor(name="users", namespace="eu"),
+    )
+
+
+# Streams whose ids could meet
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ids"),
+    [
+        pytest.param(
+            (("eu", "users"), "42"),
+            (("us", "users"), "42"),
+            ["users-42-172108a93de08fd4", "users-42-278db07ac962d050"],
+            id="same-name-in-another-namespace",
+        ),
+        pytest.param(
+            ((None, "users"), "42"),
+            (("eu", "users"), "42"),
+            ["users-42-40f0191e58eb825d", "users-42-172108a93de08fd4"],
+            id="same-name-without-namespace",
+        ),
+        pytest.param(
+            ((None, "my stream"), "42"),
+            ((None, "my.stream"), "42"),
+            ["my_stream-42-66770e6195d3b386", "my_stream-42-94be99a68e799481"],
+            id="names-that-sanitise-alike",
+        ),
+        pytest.param(
+            ((None, "users"), "archive-7"),
+            ((None, "users-archive"), "7"),
+            ["users-archive-7-e790d9dae9ad016c", "users-archive-7-013b17e9822d5a64"],
+            id="name-that-begins-like-an-id",
+        ),
+        pytest.param(
+            ((None, "users"), "7"),
+            ((None, "users_archive"), "7"),
+            ["users-7", "users_archive-7"],
+            id="underscore-keeps-names-apart",
+        ),
+        pytest.param(
+            ((None, "users"), "7"),
+            ((None, "users2"), "7"),
+            ["users-7", "users2-7"],
+            id="same-beginning-without-hyphen",
+        ),
+        pytest.param(
+            (("eu", "users"), "7"), (("us", "orders"), "7"), ["users-7", "orders-7"], id="unrelated"
+        ),
+    ],
+)
+@pytest.mark.parametrize("swapped", [False, True], ids=["in-order", "swapped"])
+def test_ids_end_in_a_digest_where_another_stream_could_come_to_the_same(
+    one: Any, other: Any, ids: list[str], swapped: bool
+) -> None:
+    pairs = [one, other]
+    catalog = [
+        configured(name, namespace, [["0"]])
+        for (namespace, name), _ in (reversed(pairs) if swapped else pairs)
+    ]
+    streams = streams_of(*catalog)
+
+    assert [id_of(streams[key], value) for key, value in pairs] == ids
+
+
+def test_a_name_that_sanitises_to_that_of_another_stream_gives_both_a_digest() -> None:
+    streams = streams_of(configured("my_stream", None, [["0"]]), configured("my stream"))
+
+    assert all(stream.shares_ids for stream in streams.values())
+
+
+def test_two_records_of_a_sync_never_share_an_id() -> None:
+    """Whatever two streams the catalog holds, and however much their names and keys look alike."""
+    names = ["u", "u-a", "u_a", "u a", "u-a-b", "v"]
+    values = ["", "a", "-", "a-a", "a_a", "a a", "b", "a-b"]
+    keyed = [
+        configured(name, namespace, [[str(part)] for part in range(parts)])
+        for name, namespace, parts in itertools.product(names, [None, "n"], [1, 2])
+    ]
+    for pair in itertools.combinations(keyed, 2):
+        streams = streams_of(*pair).values()
+        records = [
+            (stream, key)
+            for stream in streams
+            for key in itertools.product(values, repeat=len(stream.primary_key))
+        ]
+        assert len({id_of(stream, *key) for stream, key in records}) == len(records)

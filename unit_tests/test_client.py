@@ -1,0 +1,411 @@
+"""The Dust API over HTTP, faked at the wire."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from airbyte_cdk.models import AirbyteRecordMessage, FailureType
+
+from destination_dust.client import DustClient
+from destination_dust.config import DustConfig
+from destination_dust.document import Document, Stream, document
+from destination_dust.errors import (
+    DustConfigError,
+    DustError,
+    DustRequestError,
+    DustUnavailableError,
+)
+
+KEY = "sk-very-secret"
+CONFIG = DustConfig(KEY, "w1", "vlt_1", "dts_1")
+BASE = "https://dust.tt/api/v1/w/w1/spaces/vlt_1"
+HYPHEN = f"{BASE}/data-sources/dts_1/documents"
+UNDERSCORE = f"{BASE}/data_sources/dts_1/documents"
+
+Answer = dict[str, Any]
+
+
+def user(id_: int = 1, **data: object) -> Document:
+    record = AirbyteRecordMessage(stream="users", data={"id": id_, **data}, emitted_at=1)
+    return document(Stream("users", primary_key=(("id",),)), record)
+
+
+def stored(id_: str = "users-1") -> Answer:
+    return {"json": {"document": {"document_id": id_}, "data_source": {}}}
+
+
+def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Answer:
+    return {"status_code": status, "json": {"error": {"type": type_, "message": message}}}
+
+
+NOT_FOUND: Answer = {"status_code": 404, "text": "404 Not Found"}
+LISTED: Answer = {"json": {"documents": [], "total": 0}}
+
+
+@pytest.fixture
+def client(waits: list[float]) -> DustClient:
+    return DustClient(CONFIG, sleep=waits.append)
+
+
+def failure_of(call: Callable[[], object], kind: type[DustError]) -> str:
+    """Return the message of the failure that the call ends in."""
+    with pytest.raises(kind) as failed:
+        call()
+    message = str(failed.value.message)
+    assert KEY not in message
+    return message
+
+
+# Requests
+
+
+def test_an_upsert_sends_the_brief_body_to_the_brief_route(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.post(f"{HYPHEN}/users-1", **stored())
+    client.upsert_document(user(name="Ann"))
+    (sent,) = http.request_history
+    assert sent.headers["Authorization"] == f"Bearer {KEY}"
+    assert sent.headers["Content-Type"] == "application/json"
+    assert sent.json() == {
+        "title": "Ann",
+        "mime_type": "application/json",
+        "text": '{\n  "id": 1,\n  "name": "Ann"\n}',
+        "source_url": "",
+        "tags": ["airbyte:stream:users"],
+        "timestamp": 1,
+        "light_document_output": True,
+        "async": False,
+    }
+
+
+def test_every_request_has_timeouts_and_follows_no_redirect(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    """Connect 10 s, read 120 s: Dust embeds the text before it answers."""
+    http.get(HYPHEN, **LISTED)
+    http.post(f"{HYPHEN}/users-1", **stored())
+    client.check_connection()
+    client.upsert_document(user())
+    assert [request.timeout for request in http.request_history] == [(10, 120)] * 2
+    assert not any(request.allow_redirects for request in http.request_history)
+
+
+def test_the_check_lists_one_document(http: requests_mock.Mocker, client: DustClient) -> None:
+    http.get(f"{HYPHEN}?limit=1", complete_qs=True, **LISTED)
+    client.check_connection()
+    assert http.call_count == 1
+
+
+def test_ids_are_percent_encoded(http: requests_mock.Mocker) -> None:
+    http.get(requests_mock.ANY, **LISTED)
+    DustClient(DustConfig("sk-1", "w/1", "s 1", "d?1")).check_connection()
+    assert http.request_history[0].url == (
+        "https://dust.tt/api/v1/w/w%2F1/spaces/s%201/data-sources/d%3F1/documents?limit=1"
+    )
+
+
+def test_netrc_does_not_replace_the_key(
+    http: requests_mock.Mocker,
+    client: DustClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "netrc").write_text("machine dust.tt login me password other\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    http.get(HYPHEN, **LISTED)
+    client.check_connection()
+    assert http.request_history[0].headers["Authorization"] == f"Bearer {KEY}"
+
+
+def test_environment_proxies_and_ca_bundles_are_used(
+    http: requests_mock.Mocker, client: DustClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own-ca.pem")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    http.get(HYPHEN, **LISTED)
+    client.check_connection()
+    assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
+    assert http.request_history[0].verify == "/etc/own-ca.pem"
+
+
+def test_no_proxy_carries_the_key_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http:// is for this machine only: through a proxy elsewhere it would leave it."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    local = DustConfig(KEY, "w1", "vlt_1", "dts_1", "http://localhost:8899")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    message = failure_of(lambda: DustClient(local), DustConfigError)
+    assert message == (
+        "The environment's HTTP proxy would carry the key across the network in clear: add "
+        "localhost to NO_PROXY."
+    )
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
+    DustClient(local)
+
+
+# Routes
+
+
+def test_the_underscore_route_is_kept_once_it_has_succeeded(
+    http: requests_mock.Mocker, client: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One request more for the whole sync, and one line that says so."""
+    http.post(requests_mock.ANY, **NOT_FOUND)
+    for id_ in (1, 2, 3):
+        http.post(f"{UNDERSCORE}/users-{id_}", **stored(f"users-{id_}"))
+    with caplog.at_level(logging.INFO, "airbyte"):
+        for id_ in (1, 2, 3):
+            client.upsert_document(user(id_))
+    assert [request.url for request in http.request_history] == [
+        f"{HYPHEN}/users-1",
+        f"{UNDERSCORE}/users-1",
+        f"{UNDERSCORE}/users-2",
+        f"{UNDERSCORE}/users-3",
+    ]
+    assert caplog.messages == ["dust.tt serves the route 'data_sources', not 'data-sources'."]
+
+
+def test_after_a_success_a_404_is_an_answer(http: requests_mock.Mocker, client: DustClient) -> None:
+    http.post(f"{HYPHEN}/users-1", **stored())
+    http.post(f"{HYPHEN}/users-2", **NOT_FOUND)
+    client.upsert_document(user(1))
+    failure_of(lambda: client.upsert_document(user(2)), DustConfigError)
+    assert http.call_count == 2
+
+
+@pytest.mark.parametrize("enveloped", [HYPHEN, UNDERSCORE])
+def test_of_two_404s_the_one_in_dusts_words_is_reported(
+    http: requests_mock.Mocker, client: DustClient, enveloped: str
+) -> None:
+    http.post(requests_mock.ANY, **NOT_FOUND)
+    http.post(f"{enveloped}/users-1", **refusal(404, "data_source_not_found", "Not found."))
+    message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
+    assert message == (
+        "Could not upsert document 'users-1' of stream 'users': Dust answered 404 "
+        'data_source_not_found, "Not found." Check space_id and data_source_id: a data source id '
+        "begins with dts_, dsv_ is a view's; and the key must have access to the space."
+    )
+
+
+def test_two_foreign_404s_mean_no_dust_api(http: requests_mock.Mocker, client: DustClient) -> None:
+    http.get(requests_mock.ANY, **NOT_FOUND)
+    message = failure_of(client.check_connection, DustConfigError)
+    assert message == (
+        "Could not list the data source's documents: there is no Dust API at this address (404 "
+        f"from {HYPHEN}?limit=1 and {UNDERSCORE}?limit=1). Check base_url: https://dust.tt is the "
+        "US, https://eu.dust.tt is Europe."
+    )
+
+
+def test_another_error_on_the_second_route_is_reported(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.post(f"{HYPHEN}/users-1", **NOT_FOUND)
+    http.post(f"{UNDERSCORE}/users-1", **refusal(403, "data_source_auth_error"))
+    message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
+    assert "403 data_source_auth_error" in message
+
+
+# Retries
+
+RETRYABLE: list[Any] = [
+    pytest.param(refusal(429, "rate_limit_error"), id="429"),
+    pytest.param(refusal(500, "internal_server_error"), id="500"),
+    pytest.param({"status_code": 502, "text": "<html>Bad gateway</html>"}, id="502 HTML"),
+    pytest.param(refusal(503, "service_unavailable"), id="503"),
+    pytest.param({"exc": requests.exceptions.ConnectTimeout}, id="connect timeout"),
+    pytest.param({"exc": requests.exceptions.ReadTimeout}, id="read timeout"),
+    pytest.param({"exc": requests.exceptions.ConnectionError}, id="broken connection"),
+    pytest.param({"exc": requests.exceptions.ChunkedEncodingError}, id="broken body"),
+    pytest.param({"text": "<html>Sign in</html>"}, id="200 with HTML"),
+    pytest.param({"text": '{"document":{"docum'}, id="200 truncated"),
+    pytest.param(stored("users-9"), id="200 for another document"),
+    pytest.param({"json": []}, id="200 with foreign JSON"),
+]
+
+
+@pytest.mark.parametrize("answer", RETRYABLE)
+def test_what_can_pass_is_tried_three_times_more(
+    http: requests_mock.Mocker,
+    client: DustClient,
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+    answer: Answer,
+) -> None:
+    """With growing waits, each of them logged; then the sync may go on another day."""
+    http.post(f"{HYPHEN}/users-1", [answer])
+    failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
+    assert http.call_count == 4
+    assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
+    assert len(waits) == len(caplog.messages) == 3
+    assert "Retry 1 of 3 in " in caplog.messages[0]
+
+
+@pytest.mark.parametrize("answer", RETRYABLE)
+def test_a_retry_that_succeeds_is_the_end_of_it(
+    http: requests_mock.Mocker, client: DustClient, answer: Answer
+) -> None:
+    http.post(f"{HYPHEN}/users-1", [answer, stored()])
+    assert client.upsert_document(user()).retries == 1
+    bodies = [request.body for request in http.request_history]
+    assert len(bodies) == 2
+    assert bodies[0] == bodies[1]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_s"),
+    [
+        pytest.param("7", 7, id="seconds"),
+        pytest.param("4000", 300, id="at most five minutes"),
+        pytest.param(
+            format_datetime(datetime.now(timezone.utc) + timedelta(seconds=200), usegmt=True),
+            190,
+            id="date",
+        ),
+    ],
+)
+def test_retry_after_is_obeyed(
+    http: requests_mock.Mocker,
+    client: DustClient,
+    waits: list[float],
+    header: str,
+    expected_s: float,
+) -> None:
+    throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
+    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    effort = client.upsert_document(user())
+    (wait_s,) = waits
+    assert expected_s <= wait_s <= expected_s + 15
+    assert effort.rate_limit_wait_s == wait_s
+
+
+def test_a_retry_after_that_is_no_time_is_ignored(
+    http: requests_mock.Mocker, client: DustClient, waits: list[float]
+) -> None:
+    throttled = {**refusal(503), "headers": {"Retry-After": "soon"}}
+    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    assert client.upsert_document(user()).rate_limit_wait_s == 0
+    assert 1 <= waits[0] <= 1.5
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 405, 409, 413, 422])
+def test_nothing_else_is_retried(
+    http: requests_mock.Mocker, client: DustClient, waits: list[float], status: int
+) -> None:
+    http.post(f"{HYPHEN}/users-1", status_code=status)
+    with pytest.raises(DustError):
+        client.upsert_document(user())
+    assert http.call_count == 1
+    assert waits == []
+
+
+# Errors
+
+
+def test_a_failure_is_a_runtime_error_with_the_streams_descriptor(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.post(f"{HYPHEN}/users-1", **refusal(400, "invalid_request_error", "Bad title."))
+    upsert = user(note="hidden")
+    with pytest.raises(RuntimeError) as failed:
+        client.upsert_document(upsert)
+    assert isinstance(failed.value, DustRequestError)
+    error = failed.value.as_airbyte_message().trace.error
+    assert error.failure_type is FailureType.system_error
+    assert error.stream_descriptor.name == "users"
+    assert error.message == (
+        "Could not upsert document 'users-1' of stream 'users': Dust answered 400 "
+        'invalid_request_error, "Bad title." This is a defect: please report it with this '
+        "message."
+    )
+    assert "hidden" not in json.dumps([error.message, error.internal_message, error.stack_trace])
+
+
+def with_cause(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        pytest.param(
+            with_cause(requests.exceptions.ConnectionError(), socket.gaierror()),
+            DustUnavailableError,
+            "the host name dust.tt could not be resolved (DNS)",
+            id="DNS",
+        ),
+        pytest.param(
+            with_cause(requests.exceptions.ConnectionError(), ConnectionRefusedError()),
+            DustUnavailableError,
+            "dust.tt refused the connection",
+            id="refused",
+        ),
+        pytest.param(
+            requests.exceptions.ConnectTimeout(),
+            DustUnavailableError,
+            "dust.tt could not be reached within 10 s: timed out",
+            id="connect timeout",
+        ),
+        pytest.param(
+            requests.exceptions.ReadTimeout(),
+            DustUnavailableError,
+            "dust.tt did not answer within 120 s: timed out",
+            id="read timeout",
+        ),
+        pytest.param(
+            requests.exceptions.ProxyError(),
+            DustUnavailableError,
+            "the proxy to dust.tt did not work",
+            id="proxy",
+        ),
+        pytest.param(
+            requests.exceptions.SSLError(),
+            DustUnavailableError,
+            "no TLS connection to dust.tt could be made",
+            id="TLS",
+        ),
+        pytest.param(
+            with_cause(requests.exceptions.SSLError(), ssl.SSLCertVerificationError()),
+            DustConfigError,
+            "the TLS certificate of dust.tt could not be verified",
+            id="certificate",
+        ),
+        pytest.param(
+            requests.exceptions.ConnectionError("connection pool, url, ..."),
+            DustUnavailableError,
+            "the connection to dust.tt broke",
+            id="broken",
+        ),
+        pytest.param(
+            requests.exceptions.InvalidProxyURL("http://user:password@proxy"),
+            DustConfigError,
+            "no request can be made for dust.tt",
+            id="proxy setting",
+        ),
+    ],
+)
+def test_a_network_failure_is_told_in_a_users_words(
+    http: requests_mock.Mocker,
+    client: DustClient,
+    error: Exception,
+    kind: type[DustError],
+    said: str,
+) -> None:
+    http.get(HYPHEN, exc=error)
+    message = failure_of(client.check_connection, kind)
+    assert message.startswith(f"Could not list the data source's documents: {said}. Check base_url")

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_dust.config import DustConfig
+from destination_dust.errors import DustConfigError
+
+KEY = "sk-hunter2"
+IDS = {"workspace_id": "w1", "space_id": "vlt_1", "data_source_id": "dts_1"}
+
+
+def config(**changes: Any) -> DustConfig:
+    return DustConfig.from_mapping({"api_key": KEY, **IDS, **changes})
+
+
+def refusal(**changes: Any) -> str:
+    """Return the message with which the settings are refused."""
+    with pytest.raises(DustConfigError) as refused:
+        config(**changes)
+    assert refused.value.failure_type.value == "config_error"
+    return str(refused.value.message)
+
+
+def test_the_settings_are_read_and_the_base_url_is_dusts_own_when_there_is_none() -> None:
+    assert config() == DustConfig(
+        api_key=KEY,
+        workspace_id="w1",
+        space_id="vlt_1",
+        data_source_id="dts_1",
+        base_url="https://dust.tt",
+    )
+
+
+@pytest.mark.parametrize("name", ["api_key", *IDS, "base_url"])
+def test_white_space_around_a_value_is_dropped(name: str) -> None:
+    value = {"api_key": KEY, **IDS, "base_url": "https://eu.dust.tt"}[name]
+
+    assert getattr(config(**{name: f" \t{value}\r\n"}), name) == value
+
+
+@pytest.mark.parametrize("name", ["api_key", *IDS])
+@pytest.mark.parametrize("value", ["", " \n"], ids=["empty", "blank"])
+def test_a_required_value_must_not_be_blank(name: str, value: str) -> None:
+    assert refusal(**{name: value}) == f"{name} is missing or blank: it is required."
+
+
+@pytest.mark.parametrize("name", ["api_key", *IDS])
+def test_a_required_value_must_not_be_missing(name: str) -> None:
+    settings = {"api_key": KEY, **IDS}
+    del settings[name]
+
+    with pytest.raises(DustConfigError, match=f"^{name} is missing or blank: it is required.$"):
+        DustConfig.from_mapping(settings)
+
+
+@pytest.mark.parametrize("name", ["api_key", *IDS, "base_url"])
+@pytest.mark.parametrize("value", [5, ["hunter2"], {"hunter2": 1}, True])
+def test_a_value_must_be_a_string(name: str, value: Any) -> None:
+    assert refusal(**{name: value}) == f"{name} must be a string."
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("value", [".", ".."])
+def test_an_id_that_an_http_client_would_resolve_is_refused(name: str, value: str) -> None:
+    assert refusal(**{name: value}) == f"{name} must be an id from Dust, not '{value}'."
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_an_id_may_hold_any_character(name: str) -> None:
+    """The client percent-encodes it."""
+    assert getattr(config(**{name: "a/b?c é"}), name) == "a/b?c é"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("Bearer sk-hunter2", id="inner-space"),
+        pytest.param("sk-\thunter2", id="inner-tab"),
+        pytest.param("sk-hunter2\nX-Evil: 1", id="line-break"),
+        pytest.param("sk-hunter2\x00end", id="null"),
+        pytest.param("sk-hunter2\x7fend", id="delete"),
+        pytest.param("sk-hunter2é", id="non-ascii"),
+        pytest.param("sk-hunter2\u200bend", id="zero-width-space"),
+        pytest.param("sk-hunter2\ud800", id="lone-surrogate"),
+    ],
+)
+def test_a_key_that_could_not_be_a_header_value_is_refused_and_never_shown(key: str) -> None:
+    message = refusal(api_key=key)
+
+    assert message.startswith("api_key holds white space, control or non-ASCII characters")
+    assert "paste the key alone" in message
+    assert "hunter2" not in message
+
+
+def test_any_printable_ascii_key_is_taken() -> None:
+    key = "".join(map(chr, range(0x21, 0x7F)))
+
+    assert config(api_key=key).api_key == key
+
+
+def test_the_key_is_not_in_the_settings_repr() -> None:
+    assert "hunter2" not in repr(config())
+    assert "vlt_1" in repr(config())
+
+
+@pytest.mark.parametrize(
+    ("entered", "used"),
+    [
+        pytest.param("", "https://dust.tt", id="blank"),
+        pytest.param("https://dust.tt", "https://dust.tt", id="us"),
+        pytest.param("https://eu.dust.tt/", "https://eu.dust.tt", id="trailing-slash"),
+        pytest.param("HTTPS://EU.Dust.TT", "https://eu.dust.tt", id="upper-case"),
+        pytest.param("https://dust.tt:443", "https://dust.tt", id="default-port"),
+        pytest.param("https://dust.example:8443/", "https://dust.example:8443", id="other-port"),
+        pytest.param("https://10.0.0.1", "https://10.0.0.1", id="address"),
+        pytest.param("http://localhost:3000", "http://localhost:3000", id="localhost-http"),
+        pytest.param("http://127.0.0.1:3000/", "http://127.0.0.1:3000", id="loopback-http"),
+        pytest.param("http://127.9.9.9", "http://127.9.9.9", id="whole-loopback-network"),
+        pytest.param("http://[::1]:3000", "http://[::1]:3000", id="loopback-ipv6"),
+        pytest.param("http://127.0.0.1:80", "http://127.0.0.1", id="default-port-of-http"),
+    ],
+)
+def test_a_base_url_is_scheme_and_host_without_a_trailing_slash(entered: str, used: str) -> None:
+    assert config(base_url=entered).base_url == used
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://dust.tt",
+        "http://10.0.0.1:3000",
+        "http://0.0.0.0",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://[2001:db8::1]",
+    ],
+)
+def test_http_is_for_this_machine_only(url: str) -> None:
+    """No key crosses a network in clear."""
+    message = refusal(base_url=url)
+
+    assert message.startswith("base_url must begin with https://: over http:// the key would")
+    assert "localhost, 127.0.0.1" in message
+
+
+@pytest.mark.parametrize("url", ["ftp://dust.tt", "file:///etc/passwd", "localhost:3000"])
+def test_a_base_url_of_another_scheme_is_refused(url: str) -> None:
+    assert refusal(base_url=url) == "base_url must begin with https://, as in https://dust.tt."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("hunter2.example", id="no-scheme"),
+        pytest.param("https://", id="no-host"),
+        pytest.param("https://user:hunter2@dust.tt:99999", id="port-out-of-range"),
+        pytest.param("https://hunter2 dust.tt", id="space-in-the-host"),
+        pytest.param("https://hunter2.tt\ud800", id="lone-surrogate"),
+    ],
+)
+def test_what_is_no_url_is_refused_without_quoting_it(url: str) -> None:
+    """It may hold a password."""
+    assert refusal(base_url=url) == "base_url is not a URL: use https://dust.tt."
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://hunter2@dust.tt", "https://user:hunter2@dust.tt", "https://:hunter2@dust.tt"],
+)
+def test_user_info_in_a_base_url_is_refused(url: str) -> None:
+    assert refusal(base_url=url) == "base_url must not hold a user name or password."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://dust.tt/api", id="path"),
+        pytest.param("https://dust.tt//", id="two-slashes"),
+        pytest.param("https://dust.tt?key=hunter2", id="query"),
+        pytest.param("https://dust.tt/?", id="empty-query"),
+        pytest.param("https://dust.tt#hunter2", id="fragment"),
+        pytest.param("https://dust.tt\\@evil.example", id="backslash"),
+    ],
+)
+def test_a_base_url_that_goes_on_after_the_host_is_refused(url: str) -> None:
+    assert refusal(base_url=url) == (
+        "base_url must end after the host, without a path or query: https://dust.tt."
+    )

@@ -1,0 +1,159 @@
+"""The connector as the CDK sees it: spec, check and write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteRecordMessage,
+    AirbyteStream,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteStream,
+    DestinationSyncMode,
+    FailureType,
+    Status,
+    SyncMode,
+    Type,
+)
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+
+from destination_dust.destination import DestinationDust
+from destination_dust.errors import DustError
+
+CONFIG = {
+    "api_key": " sk-very-secret\n",
+    "workspace_id": "w1",
+    "space_id": "vlt_1",
+    "data_source_id": "dts_1",
+}
+DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
+LOGGER = logging.getLogger("airbyte")
+
+
+def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
+    stream = AirbyteStream(name="users", json_schema={}, supported_sync_modes=[])
+    return ConfiguredAirbyteCatalog(
+        [ConfiguredAirbyteStream(stream, SyncMode.full_refresh, mode, primary_key=[["id"]])]
+    )
+
+
+def record(id_: object, stream: str = "users") -> AirbyteMessage:
+    message = AirbyteRecordMessage(stream=stream, data={"id": id_, "note": "hidden"}, emitted_at=1)
+    return AirbyteMessage(type=Type.RECORD, record=message)
+
+
+def state() -> AirbyteMessage:
+    return AirbyteMessage(type=Type.STATE)
+
+
+def accept(http: requests_mock.Mocker, *ids: str) -> None:
+    for id_ in ids:
+        http.post(f"{DOCUMENTS}/{id_}", json={"document": {"document_id": id_}})
+
+
+def write(
+    *messages: AirbyteMessage, catalog_: ConfiguredAirbyteCatalog | None = None
+) -> Iterator[AirbyteMessage]:
+    return iter(DestinationDust().write(CONFIG, catalog_ or catalog(), list(messages)))
+
+
+def test_write_yields_the_states_and_nothing_else(http: requests_mock.Mocker) -> None:
+    accept(http, "users-1", "users-2")
+    first, second = state(), state()
+    log = AirbyteMessage(type=Type.LOG)
+    yielded = list(write(record(1), first, log, record(2), second))
+    assert [id(message) for message in yielded] == [id(first), id(second)]
+
+
+def test_a_state_is_yielded_once_all_before_it_is_stored(http: requests_mock.Mocker) -> None:
+    """And before anything after it is sent: write() is lazy."""
+    accept(http, "users-1", "users-2", "users-3")
+    yielded = write(record(1), record(2), state(), record(3), state())
+    next(yielded)
+    assert [request.path.rpartition("/")[2] for request in http.request_history] == [
+        "users-1",
+        "users-2",
+    ]
+
+
+def test_no_state_follows_a_record_that_could_not_be_stored(http: requests_mock.Mocker) -> None:
+    accept(http, "users-1")
+    http.post(f"{DOCUMENTS}/users-2", status_code=403)
+    before, after = state(), state()
+    yielded = write(record(1), before, record(2), after)
+    assert next(yielded) is before
+    with pytest.raises(RuntimeError, match="users-2"):
+        next(yielded)
+    assert list(yielded) == []
+
+
+def test_a_sync_mode_that_is_not_supported_sends_nothing(http: requests_mock.Mocker) -> None:
+    overwrite = catalog(DestinationSyncMode.overwrite)
+    with pytest.raises(DustError, match="overwrite") as failed:
+        list(write(record(1), catalog_=overwrite))
+    assert failed.value.failure_type is FailureType.config_error
+    assert http.call_count == 0
+
+
+def test_the_summary_comes_also_when_the_sync_fails(
+    http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept(http, "users-1")
+    http.post(f"{DOCUMENTS}/users-2", status_code=403)
+    with caplog.at_level(logging.INFO, "airbyte"), pytest.raises(DustError):
+        list(write(record(1), record(2)))
+    assert caplog.messages[-1].startswith("Stream 'users': 1 documents upserted, 0 retries")
+    assert "hidden" not in caplog.text
+
+
+def test_a_check_that_lists_documents_succeeds(http: requests_mock.Mocker) -> None:
+    http.get(DOCUMENTS, json={"documents": [], "total": 0})
+    status = DestinationDust().check(LOGGER, CONFIG)
+    assert status.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param({"status_code": 401}, "Check api_key", id="refused"),
+        pytest.param({"text": "<html>"}, "not as Dust does", id="no JSON"),
+        pytest.param({"json": {"documents": {}}}, "not as Dust does", id="no list"),
+        pytest.param({"exc": requests.exceptions.ReadTimeout}, "timed out", id="timeout"),
+    ],
+)
+def test_a_check_that_fails_says_why(
+    http: requests_mock.Mocker, waits: list[float], answer: dict[str, Any], said: str
+) -> None:
+    http.get(DOCUMENTS, **answer)
+    status = DestinationDust(sleep=waits.append).check(LOGGER, CONFIG)
+    assert status.status is Status.FAILED
+    assert said in (status.message or "")
+
+
+@pytest.mark.parametrize("config", [{}, {**CONFIG, "space_id": 5}, {**CONFIG, "api_key": "a b"}])
+def test_a_check_of_bad_settings_fails_without_a_request(
+    http: requests_mock.Mocker, config: dict[str, Any]
+) -> None:
+    status = DestinationDust().check(LOGGER, config)
+    assert status.status is Status.FAILED
+    assert http.call_count == 0
+
+
+def test_a_check_never_raises(http: requests_mock.Mocker) -> None:
+    http.get(DOCUMENTS, exc=MemoryError)
+    status = DestinationDust().check(LOGGER, CONFIG)
+    assert status.status is Status.FAILED
+    assert "MemoryError" in (status.message or "")
+
+
+def test_the_key_is_known_to_the_secret_filter(http: requests_mock.Mocker) -> None:
+    """As it is sent, without the white space around it: the CDK knows at most the raw one."""
+    http.get(DOCUMENTS, json={"documents": []})
+    DestinationDust().check(LOGGER, CONFIG)
+    assert filter_secrets("key=sk-very-secret.") == "key=****."

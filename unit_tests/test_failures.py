@@ -1,0 +1,96 @@
+"""What an answer that is no success means for the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_dust.errors import (
+    DustConfigError,
+    DustError,
+    DustRequestError,
+    DustUnavailableError,
+)
+from destination_dust.failures import Answer, failure
+
+URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
+
+
+def answer(status: int, type_: str | None = None, **rest: Any) -> Answer:
+    json = None if type_ is None else {"error": {"type": type_, "message": "It said so."}}
+    return Answer(status=status, url=URL, json=json, **rest)
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "kind", "advice"),
+    [
+        (401, "not_authenticated", DustConfigError, "did not arrive: check the proxy"),
+        (401, "malformed_authorization_header_error", DustConfigError, "begins with sk-"),
+        (401, "invalid_api_key_error", DustConfigError, "https://eu.dust.tt is Europe"),
+        (401, "workspace_auth_error", DustConfigError, "belongs to another workspace"),
+        (404, "workspace_not_found", DustConfigError, "Check workspace_id"),
+        (403, "workspace_can_use_product_required_error", DustConfigError, "no API access"),
+        (404, "space_not_found", DustConfigError, "Check space_id, which begins with vlt_"),
+        (404, "data_source_not_found", DustConfigError, "begins with dts_, dsv_ is a view's"),
+        (403, "data_source_auth_error", DustConfigError, "a key that may write"),
+        (403, "data_source_quota_error", DustConfigError, "larger than the workspace's plan"),
+        (403, "workspace_quota_error", DustConfigError, "storage is full"),
+        (429, "rate_limit_error", DustUnavailableError, "120 upserts a minute"),
+        (503, "service_unavailable", DustUnavailableError, "Run the sync again later"),
+        (500, "internal_server_error", DustUnavailableError, "Run the sync again later"),
+        (400, "invalid_request_error", DustRequestError, "please report it"),
+        (401, "some_new_type", DustConfigError, "Check api_key"),
+        (403, "some_new_type", DustConfigError, "Check api_key"),
+        (404, "some_new_type", DustConfigError, "Check workspace_id, space_id"),
+    ],
+)
+def test_dusts_own_error_is_quoted_with_what_to_do(
+    status: int, type_: str, kind: type[DustError], advice: str
+) -> None:
+    """Dust's type comes before the status: one 403 is a missing right, another a full quota."""
+    meaning = failure(answer(status, type_))
+    assert meaning.said == f'Dust answered {status} {type_}, "It said so."'
+    assert advice in meaning.advice
+    assert meaning.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "said", "advice"),
+    [
+        (200, DustUnavailableError, "dust.tt answered 200, but not as Dust does", "base_url"),
+        (401, DustConfigError, "dust.tt answered 401 without Dust's error message", "api_key"),
+        (403, DustConfigError, "dust.tt answered 403 without Dust's error message", "api_key"),
+        (404, DustConfigError, "dust.tt answered 404 without Dust's error message", "base_url"),
+        (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "larger"),
+        (418, DustRequestError, "dust.tt answered 418 without Dust's error message", "report"),
+        (429, DustUnavailableError, "dust.tt answered 429 without Dust's", "120 upserts"),
+        (502, DustUnavailableError, "dust.tt answered 502 without Dust's", "again later"),
+    ],
+)
+def test_the_status_decides_where_dust_did_not_say_why(
+    status: int, kind: type[DustError], said: str, advice: str
+) -> None:
+    meaning = failure(answer(status))
+    assert meaning.kind is kind
+    assert meaning.said.startswith(said)
+    assert advice in meaning.advice
+
+
+def test_a_redirect_names_its_target_without_the_query() -> None:
+    """A query may hold a session or a token."""
+    meaning = failure(answer(302, location="https://login.example/sso?token=1#top"))
+    assert meaning.said == "the server redirects (302) to https://login.example/sso"
+    assert meaning.kind is DustConfigError
+    assert failure(answer(304)).said == "the server redirects (304) to an unnamed address"
+
+
+def test_a_long_message_is_cut() -> None:
+    long = Answer(400, URL, json={"error": {"type": "t", "message": "x" * 10_000}})
+    assert len(failure(long).said) < 600
+
+
+@pytest.mark.parametrize("json", [[], {}, {"error": "text"}, {"error": {"type": 5}}, "text", None])
+def test_what_is_no_envelope_is_not_quoted(json: Any) -> None:
+    """A proxy's error page may echo what was sent: a record, or the key."""
+    assert "without Dust's error message" in failure(Answer(500, URL, json=json)).said

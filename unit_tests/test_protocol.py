@@ -1,0 +1,397 @@
+from __future__ import annotations
+
+import io
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from airbyte_cdk.models import (
+    AirbyteConnectionStatus,
+    AirbyteMessage,
+    AirbyteRecordMessage,
+    Status,
+    Type,
+)
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+
+from destination_dust.errors import InputError
+from destination_dust.exact_json import MAX_NESTING, Number
+from destination_dust.protocol import read_messages, write_message
+
+BOM = b"\xef\xbb\xbf"
+KEY = "sk-hunter2"
+RECORD = b'{"type":"RECORD","record":{"stream":"users","data":{"id":1},"emitted_at":5}}'
+STATE = b'{"type":"STATE","state":{"type":"STREAM"},"id":1}'
+
+
+class Pipe(io.BytesIO):
+    """A stdout that remembers what is asked of it, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Any] = []
+
+    def write(self, data: Any, /) -> int:
+        self.calls.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self.calls.append("flush")
+
+
+def read(text: bytes) -> list[AirbyteMessage]:
+    """Return the messages in the bytes of a whole stdin."""
+    return list(read_messages(io.BytesIO(text)))
+
+
+def types(text: bytes) -> list[str]:
+    return [message.type.value for message in read(text)]
+
+
+def written(message: AirbyteMessage) -> bytes:
+    pipe = Pipe()
+    write_message(message, pipe)
+    return b"".join(call for call in pipe.calls if call != "flush")
+
+
+def with_record(**fields: Any) -> bytes:
+    """Return a RECORD line in which these fields are others, or absent when they are `...`."""
+    record = {"stream": "users", "data": {"x": "hunter2"}, "emitted_at": 5, **fields}
+    record = {name: value for name, value in record.items() if value is not ...}
+    return orjson.dumps({"type": "RECORD", "record": record})
+
+
+# Records
+
+
+def test_a_record_is_read_with_its_stream_namespace_and_time() -> None:
+    line = with_record(
+        namespace="eu", data={"id": "a", "b": [True, None]}, emitted_at=1736365559000
+    )
+
+    assert read(line) == [
+        AirbyteMessage(
+            type=Type.RECORD,
+            record=AirbyteRecordMessage(
+                stream="users",
+                namespace="eu",
+                data={"id": "a", "b": [True, None]},
+                emitted_at=1736365559000,
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize("namespace", [None, ...], ids=["null", "absent"])
+def test_a_record_may_have_no_namespace(namespace: Any) -> None:
+    (message,) = read(with_record(namespace=namespace))
+
+    assert message.record is not None
+    assert message.record.namespace is None
+
+
+def test_the_data_of_a_record_keeps_every_digit_and_character() -> None:
+    data = rb'{"n":18446744073709551616,"d":1.10,"s":"\ud800 \u00e9","deep":' + b"[" * 400
+    line = b'{"type":"RECORD","record":{"stream":"s","data":' + data + b"]" * 400 + b"},"
+
+    (message,) = read(line + b'"emitted_at":1}}')
+
+    assert message.record is not None
+    assert message.record.data["n"] == Number("18446744073709551616")
+    assert message.record.data["d"] == Number("1.10")
+    assert message.record.data["s"] == "\ud800 é"
+
+
+@pytest.mark.parametrize(
+    "emitted_at", [0, -1, 2**63 - 1, -(2**63)], ids=["zero", "negative", "largest", "least"]
+)
+def test_emitted_at_may_be_any_integer_of_64_bits(emitted_at: int) -> None:
+    (message,) = read(with_record(emitted_at=emitted_at))
+
+    assert message.record is not None
+    assert message.record.emitted_at == emitted_at
+
+
+def test_unknown_fields_and_meta_values_of_a_record_are_passed_over() -> None:
+    meta = {"changes": [{"field": "x", "change": "OF_TOMORROW", "reason": "NEW"}], "odd": 1}
+
+    (message,) = read(with_record(meta=meta, tomorrow={"a": 1}, file_reference=5))
+
+    assert message.record is not None
+    assert message.record.data == {"x": "hunter2"}
+
+
+# States
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(STATE, id="id"),
+        pytest.param(
+            b'{"state":{"sourceStats":{"recordCount":2.0},"partition_id":"p","stream":{'
+            b'"stream_state":null,"stream_descriptor":{"name":"users","namespace":null}},'
+            b'"checkpoint_id":7,"destinationStats":null,"type":"TOMORROW"},"type":"STATE","x":[]}',
+            id="unknown-fields-and-nulls",
+        ),
+        pytest.param(b'{"type":"STATE","state":{"data":{"cursor":"a"}}}', id="legacy"),
+        pytest.param(b'{"type":"STATE","state":{}}', id="empty"),
+        pytest.param(
+            b' { "state" :\t{ "b" : 1 , "a" : 2 } , "type" : "STATE" } \t', id="spacing-and-order"
+        ),
+        pytest.param(
+            rb'{"type":"ST\u0041TE","state":{"c":"\u00e9\/\ud800"}}',
+            id="escapes",
+        ),
+        pytest.param('{"type":"STATE","state":{"c":"é😀"}}'.encode(), id="non-ascii"),
+        pytest.param(
+            b'{"type":"STATE","state":{"c":123456789012345678901234567890,"d":1.10,"e":1E400}}',
+            id="digits",
+        ),
+        pytest.param(b'{"type":"STATE","state":{"c":1,"c":2}}', id="repeated-key"),
+    ],
+)
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b""], ids=["lf", "crlf", "end-of-input"])
+def test_a_state_goes_back_byte_for_byte(line: bytes, ending: bytes) -> None:
+    (message,) = read(line + ending)
+
+    assert message.type is Type.STATE
+    assert written(message) == line + b"\n"
+
+
+# Lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(RECORD + b"\n" + STATE + b"\n", id="lf"),
+        pytest.param(RECORD + b"\r\n" + STATE + b"\r\n", id="crlf"),
+        pytest.param(RECORD + b"\n" + STATE, id="last-line-without-newline"),
+        pytest.param(b"\n\r\n \t\n" + RECORD + b"\n\n" + STATE + b"\n\n", id="blank-lines"),
+        pytest.param(BOM + RECORD + b"\n" + STATE + b"\n", id="bom"),
+        pytest.param(BOM + b"\r\n" + RECORD + b"\n" + STATE, id="bom-on-a-blank-line"),
+        pytest.param(b"  " + RECORD + b"  \n\t" + STATE + b"\n", id="white-space-around"),
+    ],
+)
+def test_blank_lines_line_endings_and_a_bom_make_no_difference(
+    text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert types(text) == ["RECORD", "STATE"]
+    assert caplog.messages == []
+
+
+def test_a_bom_is_no_part_of_a_state() -> None:
+    (message,) = read(BOM + STATE)
+
+    assert written(message) == STATE + b"\n"
+
+
+def test_no_input_holds_no_messages(caplog: pytest.LogCaptureFixture) -> None:
+    assert read(b"") == []
+    assert caplog.messages == []
+
+
+def test_messages_come_in_the_order_of_their_lines() -> None:
+    lines = [STATE, RECORD, RECORD, STATE, RECORD]
+
+    assert types(b"\n".join(lines)) == ["STATE", "RECORD", "RECORD", "STATE", "RECORD"]
+
+
+def test_a_message_comes_before_the_next_line_is_asked_for() -> None:
+    """A STATE gets out while stdin stays open."""
+
+    def lines() -> Iterator[bytes]:
+        yield STATE + b"\n"
+        pytest.fail("the next line was asked for")
+
+    assert next(read_messages(lines())).type is Type.STATE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b'{"type":"LOG","log":{"level":"INFO","message":"hello"}}', id="log"),
+        pytest.param(b'{"type":"TRACE","trace":{"type":"STREAM_STATUS"}}', id="trace"),
+        pytest.param(b'{"type":"CONTROL"}', id="control"),
+        pytest.param(b'{"type":"OF_TOMORROW","tomorrow":[1]}', id="unknown"),
+        pytest.param(b'{"type":"record"}', id="lower-case"),
+        pytest.param(b'{"type":"","state":{}}', id="empty"),
+    ],
+)
+def test_other_messages_are_passed_over_in_silence(
+    line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert types(line + b"\n" + STATE) == ["STATE"]
+    assert caplog.messages == []
+
+
+STRAY_LINES = {
+    "text": b"hunter2 says hello",
+    "array": b"[1, 2]",
+    "string": b'"hunter2"',
+    "number": b"5",
+    "nan": b"NaN",
+    "null": b"null",
+    "not-utf8": b"\xff\xfe\x00hunter2",
+    "empty-object": b"{}",
+    "object-without-type": b'{"hunter2": {"type": "RECORD"}}',
+    "type-is-no-string": b'{"type": 5, "hunter2": 1}',
+    "type-is-null": b'{"type": null}',
+}
+
+
+@pytest.mark.parametrize("line", STRAY_LINES.values(), ids=STRAY_LINES.keys())
+def test_a_line_that_is_no_message_is_passed_over_with_a_warning(
+    line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning gives the line's number and never its content."""
+    assert types(STATE + b"\n\n" + line + b"\n" + RECORD) == ["STATE", "RECORD"]
+    assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("airbyte", "WARNING", "Line 3 of the input is no Airbyte message: passed over.")
+    ]
+
+
+def test_many_lines_that_are_no_messages_give_one_warning_and_a_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    strays = b"".join(line + b"\n" for line in STRAY_LINES.values())
+
+    assert types(RECORD + b"\n" + strays * 100 + STATE) == ["RECORD", "STATE"]
+    assert caplog.messages == [
+        "Line 2 of the input is no Airbyte message: passed over.",
+        f"{len(STRAY_LINES) * 100} lines of the input were no Airbyte messages: passed over.",
+    ]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+NOT_JSON = "it is not JSON at character"
+NOT_FINITE = "it holds NaN or Infinity, which are not JSON"
+TOO_DEEP = "it nests deeper than 500 levels"
+NO_RECORD = "it is a RECORD without a 'record' object"
+NO_STREAM = "it is a RECORD without the name of a stream"
+NO_NAMESPACE = "it is a RECORD with a namespace that is no string"
+NO_DATA = "it is a RECORD without a 'data' object"
+NO_EMITTED_AT = "it is a RECORD without an integer 'emitted_at'"
+NO_STATE = "it is a STATE without a 'state' object"
+
+
+def with_data(data: bytes) -> bytes:
+    return with_record(data={}).replace(b'"data":{}', b'"data":{"y":"hunter2","x":' + data + b"}")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(with_record()[:-1], NOT_JSON, id="one-byte-short"),
+        pytest.param(with_record()[:50], NOT_JSON, id="truncated"),
+        pytest.param(b"{", NOT_JSON, id="one-byte"),
+        pytest.param(b"{hunter2}", NOT_JSON, id="no-json"),
+        pytest.param(with_record() + b"hunter2", NOT_JSON, id="more-after-it"),
+        pytest.param(with_record() + with_record(), NOT_JSON, id="two-on-a-line"),
+        pytest.param(b'{"type":"LOG","log":"hunter2', NOT_JSON, id="truncated-log"),
+        pytest.param(STATE[:-1], NOT_JSON, id="truncated-state"),
+        pytest.param(with_data(b"NaN"), NOT_FINITE, id="nan"),
+        pytest.param(with_data(b"Infinity"), NOT_FINITE, id="infinity"),
+        pytest.param(with_data(b"-Infinity"), NOT_FINITE, id="minus-infinity"),
+        pytest.param(
+            b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8", id="not-utf8"
+        ),
+        pytest.param(with_data(b'"\xed\xa0\x80"'), "is not UTF-8", id="surrogate-in-utf8"),
+        pytest.param(with_data(b"[" * MAX_NESTING + b"]" * MAX_NESTING), TOO_DEEP, id="deep"),
+        pytest.param(with_data(b"[" * 100_000 + b"]" * 100_000), TOO_DEEP, id="very-deep"),
+        pytest.param(b'{"type":"RECORD","x":"hunter2"}', NO_RECORD, id="no-record"),
+        pytest.param(b'{"type":"RECORD","record":["hunter2"]}', NO_RECORD, id="record-is-a-list"),
+        pytest.param(with_record(stream=...), NO_STREAM, id="no-stream"),
+        pytest.param(with_record(stream=None), NO_STREAM, id="stream-is-null"),
+        pytest.param(with_record(stream=5), NO_STREAM, id="stream-is-a-number"),
+        pytest.param(with_record(namespace=5), NO_NAMESPACE, id="namespace-is-a-number"),
+        pytest.param(with_record(data=...), NO_DATA, id="no-data"),
+        pytest.param(with_record(data=None), NO_DATA, id="data-is-null"),
+        pytest.param(with_record(data=["hunter2"]), NO_DATA, id="data-is-a-list"),
+        pytest.param(with_record(data="hunter2"), NO_DATA, id="data-is-a-string"),
+        pytest.param(with_record(emitted_at=...), NO_EMITTED_AT, id="no-emitted-at"),
+        pytest.param(with_record(emitted_at=None), NO_EMITTED_AT, id="emitted-at-is-null"),
+        pytest.param(with_record(emitted_at="5"), NO_EMITTED_AT, id="emitted-at-is-a-string"),
+        pytest.param(with_record(emitted_at=True), NO_EMITTED_AT, id="emitted-at-is-a-boolean"),
+        pytest.param(with_record(emitted_at=5.5), NO_EMITTED_AT, id="emitted-at-is-a-decimal"),
+        pytest.param(with_record(emitted_at=2**63), NO_EMITTED_AT, id="emitted-at-too-large"),
+        pytest.param(
+            with_record().replace(b":5}", b":" + b"9" * 5000 + b"}"),
+            NO_EMITTED_AT,
+            id="emitted-at-too-long",
+        ),
+        pytest.param(b'{"type":"STATE","x":"hunter2"}', NO_STATE, id="no-state"),
+        pytest.param(b'{"type":"STATE","state":null}', NO_STATE, id="state-is-null"),
+        pytest.param(b'{"type":"STATE","state":"hunter2"}', NO_STATE, id="state-is-a-string"),
+        pytest.param(b'{"type":"STATE","state":["hunter2"]}', NO_STATE, id="state-is-a-list"),
+    ],
+)
+@pytest.mark.parametrize("rest", [b"\n" + STATE, b""], ids=["in-the-middle", "at-the-end"])
+def test_a_line_that_begins_like_a_message_and_is_none_stops_the_sync(
+    line: bytes, reason: str, rest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What came before it is handed on; the error gives the line's number, never its content."""
+    messages = read_messages(io.BytesIO(RECORD + b"\n\n" + line + rest))
+
+    assert next(messages).type is Type.RECORD
+    with pytest.raises(InputError) as stopped:
+        next(messages)
+
+    error = stopped.value
+    assert str(error).startswith("Line 3 of the input begins like an Airbyte message, but ")
+    assert reason in str(error)
+    assert str(error).endswith("so that no record is lost: check the source that wrote it.")
+    assert error.failure_type.value == "system_error"
+    told = [*traceback.format_exception(error), repr(error.__cause__)]
+    assert "hunter2" not in "".join(told) + repr(error.as_airbyte_message())
+    assert caplog.messages == []
+
+
+# Writing
+
+
+@pytest.fixture
+def key_is_secret() -> Iterator[None]:
+    update_secrets([KEY])
+    yield
+    update_secrets([])
+
+
+def status(message: str | None, status: Status = Status.FAILED) -> AirbyteMessage:
+    return AirbyteMessage(
+        type=Type.CONNECTION_STATUS,
+        connectionStatus=AirbyteConnectionStatus(status=status, message=message),
+    )
+
+
+def test_a_message_is_written_as_one_whole_line_and_flushed_at_once() -> None:
+    """A reader on the other end of the pipe sees it while stdin stays open."""
+    (state,) = read(STATE)
+    pipe = Pipe()
+
+    write_message(state, pipe)
+    write_message(state, pipe)
+
+    assert pipe.calls == [STATE + b"\n", "flush", STATE + b"\n", "flush"]
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "é 😀", None], ids=["newline", "emoji", "null"])
+def test_any_other_message_is_written_as_one_line_of_json(text: str | None) -> None:
+    line = written(status(text))
+
+    assert line.endswith(b"}\n")
+    assert line.count(b"\n") == 1
+    assert orjson.loads(line)["type"] == "CONNECTION_STATUS"
+    assert orjson.loads(line)["connectionStatus"]["status"] == "FAILED"
+    assert orjson.loads(line)["connectionStatus"].get("message") == text
+
+
+@pytest.mark.usefixtures("key_is_secret")
+def test_the_key_does_not_leave_in_the_message_of_a_connection_status() -> None:
+    """A failed validation quotes what the user entered."""
+    line = written(status(f"'{KEY}' is not valid, {KEY}"))
+
+    assert orjson.loads(line)["connectionStatus"]["message"] == "'****' is not valid, ****"

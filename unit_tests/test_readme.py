@@ -1,0 +1,42 @@
+"""The README says what the connector does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from airbyte_cdk.models import AirbyteRecordMessage
+
+from destination_dust import exact_json
+from destination_dust.document import Stream, document
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_settings_table_is_that_of_the_spec() -> None:
+    spec = json.loads((ROOT / "destination_dust" / "spec.json").read_text(encoding="utf-8"))
+    schema = spec["connectionSpecification"]
+    rows = re.findall(r"^\| `(\w+)` \| (Yes|No) \| (.+) \|$", README, flags=re.MULTILINE)
+    assert [(name, required == "Yes") for name, required, _ in rows] == [
+        (name, name in schema["required"]) for name in schema["properties"]
+    ]
+    described = {name: description for name, _, description in rows}
+    assert f"`{schema['properties']['base_url']['default']}`" in described["base_url"]
+    assert "secret" in described["api_key"]
+
+
+def test_the_example_record_becomes_the_example_document() -> None:
+    record, expected = re.findall(r"```json\n(.+?)```", README, flags=re.DOTALL)[:2]
+    stream = Stream("users", primary_key=(("id",),))
+    message = AirbyteRecordMessage("users", exact_json.loads(record), 1736365559000)
+    example = document(stream, message)
+    assert json.loads(json.dumps(example.payload())) == json.loads(expected)
+    assert f"becomes the document `{example.id}`" in README
+
+
+def test_the_example_of_a_digest_is_real() -> None:
+    stream = Stream("users", primary_key=(("id",),))
+    example = document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
+    assert f"`{example.id}`" in README

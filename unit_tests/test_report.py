@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from airbyte_cdk.models import AirbyteRecordMessage
+
+from destination_dust.client import Effort
+from destination_dust.document import Stream, document
+from destination_dust.report import SyncReport
+
+USERS = Stream("users", primary_key=(("id",),))
+USERS_EU = Stream("users", namespace="eu", primary_key=(("id",),))
+EVENTS = Stream("events")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
+    caplog.set_level(logging.DEBUG, logger="airbyte")
+    return SyncReport(clock=clock)
+
+
+def record_of(stream: Stream, id_: str | None = "hunter2") -> AirbyteRecordMessage:
+    return AirbyteRecordMessage(
+        stream=stream.name,
+        namespace=stream.namespace,
+        data={"id": id_, "name": "hunter2"},
+        emitted_at=1,
+    )
+
+
+def store(
+    report: SyncReport,
+    stream: Stream,
+    *,
+    id_: str | None = "hunter2",
+    retries: int = 0,
+    rate_limit_wait_s: float = 0.0,
+) -> None:
+    effort = Effort(retries=retries, rate_limit_wait_s=rate_limit_wait_s)
+    report.stored(document(stream, record_of(stream, id_)), effort)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return level and text of all that went through the `airbyte` logger."""
+    return [
+        (record.levelname, record.getMessage())
+        for record in caplog.records
+        if record.name == "airbyte"
+    ]
+
+
+def test_a_sync_ends_with_a_summary_of_each_stream(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with report:
+        store(report, USERS, retries=2, rate_limit_wait_s=60.25)
+        store(report, EVENTS)
+        store(report, USERS, retries=1, rate_limit_wait_s=1.5)
+        store(report, USERS_EU)
+        assert said(caplog) == []
+
+    assert said(caplog) == [
+        (
+            "INFO",
+            "Stream 'users': 2 documents upserted, 3 retries, 61.8 s waited for the rate limit.",
+        ),
+        (
+            "INFO",
+            "Stream 'events': 1 documents upserted, 0 retries, 0.0 s waited for the rate limit.",
+        ),
+        (
+            "INFO",
+            "Stream 'users' of namespace 'eu': 1 documents upserted, 0 retries, "
+            "0.0 s waited for the rate limit.",
+        ),
+    ]
+
+
+def test_a_sync_that_fails_ends_with_the_summary_too(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(report, EVENTS)
+
+    with pytest.raises(RuntimeError, match="the sync failed"), report:
+        raise RuntimeError("the sync failed")
+
+    assert said(caplog) == [
+        (
+            "INFO",
+            "Stream 'events': 1 documents upserted, 0 retries, 0.0 s waited for the rate limit.",
+        )
+    ]
+
+
+def test_records_without_their_key_give_one_warning_for_the_stream_and_a_count(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with report:
+        store(report, USERS)
+        for _ in range(3):
+            store(report, USERS, id_=None)
+        store(report, USERS_EU, id_=None)
+
+    assert [text for level, text in said(caplog) if level == "WARNING"] == [
+        f"Stream {name} has a record without its primary key: its document id is made of a hash "
+        "of the record instead."
+        for name in ("'users'", "'users' of namespace 'eu'")
+    ]
+    assert [text.partition("limit")[2] for level, text in said(caplog) if level == "INFO"] == [
+        ", 3 records without their key.",
+        ", 1 records without their key.",
+    ]
+
+
+def test_a_stream_without_a_primary_key_gives_no_warning(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(report, EVENTS, id_=None)
+
+    assert said(caplog) == []
+
+
+def test_records_of_a_stream_out_of_the_catalog_give_one_warning_and_a_count(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with report:
+        for stream in (USERS, USERS, USERS_EU, USERS):
+            report.passed_over(record_of(stream))
+
+    name, name_eu = "'users'", "'users' of namespace 'eu'"
+    assert said(caplog) == [
+        (
+            "WARNING",
+            f"Stream {name} is not in the configured catalog: its records are not stored.",
+        ),
+        (
+            "WARNING",
+            f"Stream {name_eu} is not in the configured catalog: its records are not stored.",
+        ),
+        (
+            "INFO",
+            f"Stream {name}: 3 records not stored, as it is not in the configured catalog.",
+        ),
+        (
+            "INFO",
+            f"Stream {name_eu}: 1 records not stored, as it is not in the configured catalog.",
+        ),
+    ]
+
+
+def test_progress_is_told_at_most_every_30_s(
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seconds in (1.0, 28.5, 0.5, 0.0, 29.9, 0.1, 100.0, 1.0):
+        clock.now_s += seconds
+        store(report, USERS)
+        store(report, EVENTS)
+
+    assert said(caplog) == [
+        ("INFO", "5 documents upserted so far."),
+        ("INFO", "11 documents upserted so far."),
+        ("INFO", "13 documents upserted so far."),
+    ]
+
+
+def test_a_report_never_holds_what_is_in_a_record(
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ids and counts, never record contents."""
+    with report:
+        clock.now_s += 31
+        store(report, USERS)
+        store(report, USERS, id_=None)
+        report.passed_over(record_of(EVENTS))
+
+    assert len(said(caplog)) == 5
+    assert "hunter2" not in caplog.text

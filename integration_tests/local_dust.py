@@ -13,7 +13,8 @@ import asyncio
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -40,6 +41,8 @@ ROUTE_STYLES = {
     "hyphen": ("data-sources",),
     "both": ("data_sources", "data-sources"),
 }
+
+_KEY = web.RequestKey("key", ApiKey)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,9 +94,8 @@ class LocalDust:
         self.requests: list[SeenRequest] = []
         self.faults: deque[Fault | None] = deque()
         self._routes = ROUTE_STYLES[route_style]
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._runner: web.AppRunner | None = None
+        self._exit = ExitStack()
 
     @property
     def config(self) -> dict[str, str]:
@@ -114,15 +116,13 @@ class LocalDust:
         return self.store.documents[self.store.options.data_sources[0]]
 
     def __enter__(self) -> LocalDust:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.start(), self._loop).result()
+        loop = self._exit.enter_context(_loop_in_a_thread())
+        asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+        self._exit.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._exit.close()
 
     async def start(self) -> None:
         """Begin to serve, on the running event loop."""
@@ -149,9 +149,13 @@ class LocalDust:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop serving and close every connection."""
+        """Stop serving, close every connection and drop the requests that hang."""
         if self._runner:
             await self._runner.cleanup()
+        hanging = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
 
     # Middlewares, from the outermost in.
 
@@ -183,7 +187,7 @@ class LocalDust:
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         # Before routing: with a bad key even an unknown path is a 401.
         if request.path.startswith("/api/v1/w/"):
-            request["key"] = self.store.authenticate(
+            request[_KEY] = self.store.authenticate(
                 request.headers.get("Authorization"),
                 unquote(request.rel_url.raw_path.split("/")[4]),
             )
@@ -209,7 +213,7 @@ class LocalDust:
             raise DustRefusal(400, "invalid_request_error", "The body is not JSON.") from None
         source = self._source(request)
         id_ = request.match_info["id"]
-        self.store.upsert(source, request["key"], id_, body)
+        self.store.upsert(source, request[_KEY], id_, body)
         document = self.store.documents[source][id_]
         if body.get("light_document_output"):
             document = _without_text(document)
@@ -239,6 +243,19 @@ class LocalDust:
 
     async def _show_documents(self, _request: web.Request) -> web.Response:
         return _json([doc for source in self.store.documents.values() for doc in source.values()])
+
+
+@contextmanager
+def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 async def _fail(

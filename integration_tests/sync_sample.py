@@ -1,0 +1,91 @@
+"""Sync a sample of real source-faker output into a local Dust, and show what is there then.
+
+    python -m integration_tests.sync_sample
+
+Exits with 1 when a record is missing in Dust or a STATE did not come back.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from integration_tests.local_dust import LocalDust
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = Path(__file__).parent / "sample"
+MESSAGES = SAMPLE / "messages.jsonl"
+CATALOG = SAMPLE / "catalog.json"
+
+_WIDTH = 150
+
+
+def main() -> None:
+    """Run `spec`, `check` and `write` as a user would, then compare Dust with the sample."""
+    with LocalDust() as dust, tempfile.TemporaryDirectory() as folder:
+        print(f"A local Dust listens on {dust.config['base_url']}.")
+        config = Path(folder) / "config.json"
+        config.write_text(json.dumps(dust.config), encoding="utf-8")
+        _run("spec")
+        _run("check", "--config", str(config))
+        output = _run("write", "--config", str(config), "--catalog", str(CATALOG), stdin=MESSAGES)
+        _compare(dust, output)
+
+
+def _run(*arguments: str, stdin: Path | None = None) -> list[str]:
+    """Run the connector, show its output clipped to the screen, and return the lines."""
+    print(f"\n$ {f'cat {stdin.name} | ' if stdin else ''}python main.py {' '.join(arguments)}")
+    messages = stdin.read_bytes() if stdin else b""
+    command = [sys.executable, str(ROOT / "main.py"), *arguments]
+    run = subprocess.run(command, input=messages, stdout=subprocess.PIPE, check=False)
+    lines = run.stdout.decode("utf-8").splitlines()
+    for line in lines:
+        print(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "...")
+    if run.returncode != 0:
+        sys.exit(f"The connector ended with exit code {run.returncode}.")
+    return lines
+
+
+def _compare(dust: LocalDust, output: list[str]) -> None:
+    sent = MESSAGES.read_text(encoding="utf-8").splitlines()
+    messages = [json.loads(line) for line in sent]
+    records = [message["record"] for message in messages if message["type"] == "RECORD"]
+    missing = [
+        f"{record['stream']}-{record['data']['id']}"
+        for record in records
+        if not _is_stored(dust, record)
+    ]
+    states = [line for line, message in zip(sent, messages, strict=True) if "state" in message]
+    lost_states = [state for state in states if state not in output]
+
+    print("\nNow in Dust:")
+    counts = Counter(tag for document in dust.documents.values() for tag in document["tags"])
+    for tag, count in counts.items():
+        print(f"  {count:4} documents with the tag {tag}")
+    print(f"\nOne of them, {records[-1]['stream']}-{records[-1]['data']['id']}:")
+    last = dust.documents.get(f"{records[-1]['stream']}-{records[-1]['data']['id']}", {})
+    print(json.dumps(last, indent=2, ensure_ascii=False))
+    print("\nits text as an agent reads it:")
+    print(last.get("text"))
+
+    if missing or lost_states or len(dust.documents) != len(records):
+        sys.exit(
+            f"\nFAILED: {len(records)} records sent, {len(dust.documents)} documents in Dust, "
+            f"missing or different: {missing}; {len(lost_states)} STATE messages did not come back."
+        )
+    print(f"\nAll {len(records)} records are in Dust, all {len(states)} STATE messages came back.")
+
+
+def _is_stored(dust: LocalDust, record: dict[str, object]) -> bool:
+    data = record["data"]
+    assert isinstance(data, dict)
+    document = dust.documents.get(f"{record['stream']}-{data['id']}")
+    return document is not None and json.loads(document["text"]) == data
+
+
+if __name__ == "__main__":
+    main()

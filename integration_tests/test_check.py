@@ -1,0 +1,158 @@
+"""`check` says what to fix, and ends with exit code 0 whatever it finds."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from integration_tests import connector
+from integration_tests.connector import Message
+from integration_tests.dust_store import ApiKey, DataSource, Options
+from integration_tests.local_dust import Fault, LocalDust
+
+WORLD = Options(
+    api_keys={
+        "sk-mine": ApiKey("mine"),
+        "sk-other": ApiKey("other"),
+        "sk-poor": ApiKey("poor"),
+    },
+    data_sources=(
+        DataSource("mine", "vlt_1", "dts_1"),
+        DataSource("other", "vlt_2", "dts_2"),
+        DataSource("poor", "vlt_3", "dts_3"),
+    ),
+    workspaces_without_api=frozenset({"poor"}),
+)
+
+
+@pytest.fixture(scope="module", params=["underscore", "hyphen"])
+def world(request: pytest.FixtureRequest) -> Iterator[LocalDust]:
+    with LocalDust(WORLD, route_style=request.param) as dust:
+        yield dust
+
+
+def failure(config: Message) -> str:
+    """Return the message of a check that fails."""
+    run = connector.check(config)
+    assert run.exit_code == 0
+    assert run.status["status"] == "FAILED"
+    message: str = run.status["message"]
+    assert config["api_key"] not in run.stdout.decode() + run.stderr.decode()
+    return message
+
+
+def test_the_right_settings_succeed(world: LocalDust) -> None:
+    run = connector.check({**world.config, "base_url": world.config["base_url"] + "/"})
+    assert run.exit_code == 0
+    assert run.status == {"status": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "advice"),
+    [
+        pytest.param(
+            {"api_key": "sk-unknown"}, "invalid_api_key_error", "eu.dust.tt", id="unknown key"
+        ),
+        pytest.param(
+            {"api_key": "sk-other"},
+            "workspace_auth_error",
+            "belongs to another workspace",
+            id="key of another workspace",
+        ),
+        pytest.param(
+            {"workspace_id": "nope"}, "workspace_not_found", "Check workspace_id", id="workspace"
+        ),
+        pytest.param({"space_id": "nope"}, "space_not_found", "Check space_id", id="space"),
+        pytest.param(
+            {"data_source_id": "dsv_1"},
+            "data_source_not_found",
+            "a data source id begins with dts_",
+            id="data source",
+        ),
+        pytest.param(
+            {
+                "api_key": "sk-poor",
+                "workspace_id": "poor",
+                "space_id": "vlt_3",
+                "data_source_id": "dts_3",
+            },
+            "workspace_can_use_product_required_error",
+            "no API access",
+            id="plan",
+        ),
+        pytest.param(
+            {"api_key": "not-sk"},
+            "malformed_authorization_header_error",
+            "begins with sk-",
+            id="no Dust key",
+        ),
+    ],
+)
+def test_wrong_settings_are_named_with_what_to_do(
+    world: LocalDust, change: Message, said: str, advice: str
+) -> None:
+    message = failure({**world.config, **change})
+    assert said in message
+    assert advice in message
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        pytest.param({"api_key": "sk-a\nb"}, "api_key holds white space", id="key with a newline"),
+        pytest.param({"api_key": "sk-é"}, "non-ASCII", id="key with an accent"),
+        pytest.param({"space_id": "  "}, "space_id is missing or blank", id="blank id"),
+        pytest.param(
+            {"base_url": "http://dust.tt"}, "base_url must begin with https://", id="plain http"
+        ),
+    ],
+)
+def test_settings_that_cannot_be_right_send_nothing(
+    dust: LocalDust, change: Message, advice: str
+) -> None:
+    assert advice in failure({**dust.config, **change})
+    assert dust.requests == []
+
+
+def test_a_missing_setting_is_named(dust: LocalDust) -> None:
+    config = dust.config
+    del config["space_id"]
+    assert "'space_id' is a required property" in failure(config)
+
+
+def test_a_key_of_the_wrong_type_is_not_shown(dust: LocalDust) -> None:
+    """The validation error quotes the value; on older CDKs nothing else would hide it."""
+    run = connector.check({**dust.config, "api_key": ["sk-in-a-list"]})
+    assert run.exit_code == 0
+    assert run.status["status"] == "FAILED"
+    assert "is not of type 'string'" in run.status["message"]
+    assert b"sk-in-a-list" not in run.stdout + run.stderr
+
+
+def test_a_redirect_is_named_and_not_followed(dust: LocalDust) -> None:
+    dust.faults.append(Fault(status=302, headers={"Location": "https://login.example/?t=1"}))
+    message = failure(dust.config)
+    assert "redirects (302) to https://login.example/." in message
+    assert len(dust.requests) == 1
+
+
+def test_a_list_that_is_not_dusts_is_no_success(dust: LocalDust) -> None:
+    dust.faults.extend([Fault(status=200, body=b"<html>Sign in</html>")] * 4)
+    assert "answered 200, but not as Dust does" in failure(dust.config)
+
+
+def test_a_server_that_is_no_dust_is_named_with_both_addresses() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        config = {**LocalDust().config, "base_url": f"http://127.0.0.1:{server.server_port}"}
+        message = failure(config)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "there is no Dust API at this address" in message
+    assert "/data-sources/dts_local/documents" in message
+    assert "/data_sources/dts_local/documents" in message

@@ -1,0 +1,208 @@
+"""How a sync fails: with the reason, and without a STATE ahead of its data."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from integration_tests import connector
+from integration_tests.connector import catalog, record, state, stream
+from integration_tests.local_dust import Fault, LocalDust
+
+USERS = catalog(stream("users", "id"))
+SECRET = "a secret of the record"
+
+QUOTA = Fault(
+    status=403,
+    body=json.dumps({"error": {"type": "workspace_quota_error", "message": "Full."}}).encode(),
+)
+
+
+def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
+    """Records, a failing upsert, a state: that state must not come out."""
+    dust.faults.extend([None, None, QUOTA])
+    lines = [
+        record("users", {"id": 1}),
+        state(1),
+        record("users", {"id": 2, "note": SECRET}),
+        state(2),
+        record("users", {"id": 3}),
+        state(3),
+    ]
+    run = connector.write(dust.config, USERS, lines)
+
+    assert run.exit_code == 1
+    assert run.states == [state(1)]
+    assert list(dust.documents) == ["users-1"]
+    assert len(dust.requests) == 3
+    assert run.error["failure_type"] == "config_error"
+    assert run.error["stream_descriptor"] == {"name": "users"}
+    assert run.error["message"] == (
+        "Could not upsert document 'users-2' of stream 'users': Dust answered 403 "
+        'workspace_quota_error, "Full." The workspace\'s storage is full: delete documents in '
+        "Dust or ask for a larger plan."
+    )
+
+
+def test_neither_key_nor_record_contents_show_in_a_failure(dust: LocalDust) -> None:
+    dust.faults.extend([None, QUOTA])
+    run = connector.write(
+        dust.config,
+        USERS,
+        [record("users", {"id": 1, "note": SECRET}), state(SECRET)],
+        LOG_LEVEL="debug",
+    )
+    assert run.exit_code == 1
+    output = run.stdout + run.stderr
+    assert SECRET.encode() not in output
+    assert dust.config["api_key"].encode() not in output
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(status=503), id="503"),
+        pytest.param(Fault(status=500, body=b"<html>", after_work=True), id="500 after the work"),
+        pytest.param(Fault(ending="reset"), id="connection reset"),
+        pytest.param(Fault(ending="truncated"), id="truncated answer"),
+        pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200 with HTML"),
+        pytest.param(
+            Fault(status=200, body=b'{"document":{"document_id":"x"}}'), id="another's answer"
+        ),
+        pytest.param(Fault(status=429, headers={"Retry-After": "0"}), id="429"),
+    ],
+)
+def test_a_passing_fault_costs_a_retry_and_nothing_else(dust: LocalDust, fault: Fault) -> None:
+    dust.faults.extend([None, None, fault])
+    lines = [record("users", {"id": 1}), record("users", {"id": 2}), state(2)]
+    run = connector.write(dust.config, USERS, lines)
+    assert run.exit_code == 0
+    assert run.states == [state(2)]
+    assert sorted(dust.documents) == ["users-1", "users-2"]
+    assert len(dust.requests) == 4
+    assert any("Retry 1 of 3" in warning for warning in run.logs("WARN"))
+
+
+def test_a_dead_server_fails_the_sync_as_transient() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    config = {**LocalDust().config, "base_url": f"http://127.0.0.1:{port}"}
+    run = connector.write(config, USERS, [record("users", {"id": 1}), state(1)])
+    assert run.exit_code == 1
+    assert run.states == []
+    assert run.error["failure_type"] == "transient_error"
+    assert f"127.0.0.1:{port} refused the connection" in run.error["message"]
+
+
+LINE_OF_RECORD = record("users", {"id": 2, "note": SECRET})
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(LINE_OF_RECORD[:-20], "it is not JSON", id="truncated"),
+        pytest.param(b"{not json " + SECRET.encode(), "it is not JSON", id="not JSON"),
+        pytest.param(
+            record("users", f'{{"id":NaN,"note":"{SECRET}"}}'), "NaN or Infinity", id="NaN"
+        ),
+        pytest.param(record("users", '{"id":-Infinity}'), "NaN or Infinity", id="Infinity"),
+        pytest.param(
+            record("users", '{"id":"?"}').replace(b"?", b"\xff"), "is not UTF-8", id="not UTF-8"
+        ),
+        pytest.param(
+            record("users", '{"a":' * 100_000 + "1" + "}" * 100_000),
+            "nests deeper than 500 levels",
+            id="nested too deeply",
+        ),
+        pytest.param(
+            b'{"type":"RECORD","record":{"data":{"id":2},"emitted_at":1}}',
+            "without the name of a stream",
+            id="no stream",
+        ),
+        pytest.param(
+            b'{"type":"RECORD","record":{"stream":"users","data":[1],"emitted_at":1}}',
+            "without a 'data' object",
+            id="data is no object",
+        ),
+        pytest.param(
+            b'{"type":"RECORD","record":{"stream":"users","data":{"id":2},"emitted_at":1.5}}',
+            "without an integer 'emitted_at'",
+            id="emitted_at is no integer",
+        ),
+        pytest.param(b'{"type":"RECORD"}', "without a 'record' object", id="no record"),
+        pytest.param(b'{"type":"STATE","state":[]}', "without a 'state' object", id="no state"),
+    ],
+)
+def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust, line: bytes, reason: str) -> None:
+    lines = [b"", record("users", {"id": 1}), state(1), line, record("users", {"id": 3}), state(3)]
+    run = connector.write(dust.config, USERS, lines)
+    assert run.exit_code == 1
+    assert run.states == [state(1)]
+    assert list(dust.documents) == ["users-1"]
+    assert run.error["message"].startswith("Line 4 of the input begins like an Airbyte message")
+    assert reason in run.error["message"]
+    assert SECRET.encode() not in run.stdout + run.stderr
+
+
+def test_noise_between_messages_is_passed_over(dust: LocalDust) -> None:
+    """BOM, CRLF, blank lines, stray text, unknown types, unknown fields and meta values."""
+    noisy_record = record("users", {"id": 1}).replace(
+        b'"record":{',
+        b'"new":1,"record":{"meta":{"changes":[{"field":"a","change":"NEW","reason":"X"}]},',
+    )
+    lines = [
+        b"\xef\xbb\xbf" + noisy_record + b"\r",
+        b"  ",
+        b"Traceback (most recent call last):",
+        b"5",
+        b"[]",
+        b'{"no":"type"}',
+        b'{"type":"FUTURE","future":{}}',
+        b'{"type":"TRACE","trace":{"type":"NEW"}}',
+        state(1) + b"\r",
+    ]
+    run = connector.write(dust.config, USERS, lines)
+    assert run.exit_code == 0
+    assert run.states == [state(1)]
+    assert list(dust.documents) == ["users-1"]
+    assert run.logs("WARN") == [
+        "Line 3 of the input is no Airbyte message: passed over.",
+        "4 lines of the input were no Airbyte messages: passed over.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("configured", "message"),
+    [
+        pytest.param(
+            stream("users", "id", mode="overwrite"),
+            "Stream 'users' has the sync mode 'overwrite'",
+            id="overwrite",
+        ),
+        pytest.param(
+            stream("users", ["id"]), "is not a configured Airbyte catalog", id="key is no path"
+        ),
+        pytest.param(
+            stream("users", [[]]), "'users' is not a list of paths", id="path without a name"
+        ),
+    ],
+)
+def test_a_stream_that_cannot_be_written_fails_before_anything_is(
+    dust: LocalDust, configured: connector.Message, message: str
+) -> None:
+    run = connector.write(dust.config, catalog(configured), [record("users", {"id": 1})])
+    assert run.exit_code == 1
+    assert run.error["failure_type"] == "config_error"
+    assert message in run.error["message"]
+    assert dust.requests == []
+
+
+def test_missing_files_are_named(dust: LocalDust, tmp_path: Path) -> None:
+    run = connector.run("check", "--config", str(tmp_path / "nowhere.json"))
+    assert run.exit_code == 1
+    assert run.error["failure_type"] == "config_error"
+    assert "nowhere.json" in run.error["message"]

@@ -40,20 +40,28 @@ def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
 def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Stream]:
     """Return the catalog's streams by namespace and name.
 
-    Raises DustConfigError for a sync mode that is not supported, and for a primary key that is not
-    a list of paths.
+    Raises DustConfigError for a sync mode that is not supported, for a primary key that is not a
+    list of paths, and for a stream that is configured twice.
     """
-    streams = [_stream(configured) for configured in catalog.streams]
+    streams: dict[StreamKey, Stream] = {}
+    for configured in catalog.streams:
+        stream = _stream(configured)
+        if streams.setdefault((stream.namespace, stream.name), stream) is not stream:
+            raise DustConfigError(
+                f"Stream {stream.name!r} is configured twice: which of its primary keys counts is "
+                "not known.",
+                stream=stream.descriptor,
+            )
     return {
-        (stream.namespace, stream.name): replace(
+        key: replace(
             stream,
             shares_ids=any(
                 could_share_ids(stream.name, other.name)
-                for other in streams
-                if (other.namespace, other.name) != (stream.namespace, stream.name)
+                for other_key, other in streams.items()
+                if other_key != key
             ),
         )
-        for stream in streams
+        for key, stream in streams.items()
     }
 
 

@@ -65,7 +65,7 @@ class DestinationDust(Destination):
         Raises DustError when a record could not be stored: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        with self._client(config) as client, SyncReport() as report:
+        with self._client(config) as client, SyncReport(streams) as report:
             for message in input_messages:
                 if (record := message.record) is not None:
                     stream = streams.get((record.namespace, record.stream))

@@ -47,9 +47,8 @@ def read_messages(lines: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """
     strays = 0
     for number, line in enumerate(lines, start=1):
-        if number == 1:
-            line = line.removeprefix(_BOM)
-        line = line.rstrip(b"\r\n")
+        # A BOM may begin any line: where files were concatenated, each brought its own.
+        line = line.removeprefix(_BOM).rstrip(b"\r\n")
         if not line.strip(_WHITE_SPACE):
             continue
         content = _parse(line, number)
@@ -117,7 +116,7 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
 
 
 def _int64(value: Any) -> int | None:
-    if not isinstance(value, exact_json.Number) or len(value.literal) > len(str(_INT64.start)):
+    if not isinstance(value, exact_json.Number):
         return None
     try:
         number = int(value.literal)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
@@ -26,29 +25,27 @@ class _Counts:
     retries: int = 0
     rate_limit_wait_s: float = 0.0
     without_key: int = 0
-    not_in_catalog: int = 0
 
 
 class SyncReport:
     """Counts what happens and says it through the `airbyte` logger: never a record's contents.
 
-    As a context manager it ends with a summary, also when the sync fails.
+    `streams` are those of the configured catalog. As a context manager it ends with a summary, also
+    when the sync fails.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, streams: Iterable[StreamKey], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._clock = clock
         self._last_progress_s = clock()
-        self._counts: dict[StreamKey, _Counts] = defaultdict(_Counts)
+        self._counts = {key: _Counts() for key in streams}
+        self._not_in_catalog: Counter[StreamKey] = Counter()
 
     def __enter__(self) -> SyncReport:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._summarise()
 
     def stored(self, document: Document, effort: Effort) -> None:
@@ -71,9 +68,8 @@ class SyncReport:
     def passed_over(self, record: AirbyteRecordMessage) -> None:
         """Count a record of a stream that the catalog does not hold."""
         key = (record.namespace, record.stream)
-        counts = self._counts[key]
-        counts.not_in_catalog += 1
-        if counts.not_in_catalog == 1:
+        self._not_in_catalog[key] += 1
+        if self._not_in_catalog[key] == 1:
             logger.warning(
                 "Stream %s is not in the configured catalog: its records are not stored.",
                 _name(key),
@@ -81,13 +77,6 @@ class SyncReport:
 
     def _summarise(self) -> None:
         for key, counts in self._counts.items():
-            if counts.not_in_catalog:
-                logger.info(
-                    "Stream %s: %d records not stored, as it is not in the configured catalog.",
-                    _name(key),
-                    counts.not_in_catalog,
-                )
-                continue
             logger.info(
                 "Stream %s: %d documents upserted, %d retries, %.1f s waited for the rate limit%s.",
                 _name(key),
@@ -95,6 +84,12 @@ class SyncReport:
                 counts.retries,
                 counts.rate_limit_wait_s,
                 f", {counts.without_key} records without their key" if counts.without_key else "",
+            )
+        for key, records in self._not_in_catalog.items():
+            logger.info(
+                "Stream %s: %d records not stored, as it is not in the configured catalog.",
+                _name(key),
+                records,
             )
 
     def _progress(self) -> None:

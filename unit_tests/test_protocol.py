@@ -173,6 +173,7 @@ def test_a_state_goes_back_byte_for_byte(line: bytes, ending: bytes) -> None:
         pytest.param(b"\n\r\n \t\n" + RECORD + b"\n\n" + STATE + b"\n\n", id="blank-lines"),
         pytest.param(BOM + RECORD + b"\n" + STATE + b"\n", id="bom"),
         pytest.param(BOM + b"\r\n" + RECORD + b"\n" + STATE, id="bom-on-a-blank-line"),
+        pytest.param(RECORD + b"\n" + BOM + STATE, id="bom-of-a-second-file"),
         pytest.param(b"  " + RECORD + b"  \n\t" + STATE + b"\n", id="white-space-around"),
     ],
 )

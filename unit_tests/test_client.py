@@ -90,16 +90,27 @@ def test_an_upsert_sends_the_brief_body_to_the_brief_route(
     }
 
 
-def test_every_request_has_timeouts_and_follows_no_redirect(
-    http: requests_mock.Mocker, client: DustClient
-) -> None:
+def test_every_request_has_timeouts(http: requests_mock.Mocker, client: DustClient) -> None:
     """Connect 10 s, read 120 s: Dust embeds the text before it answers."""
     http.get(HYPHEN, **LISTED)
     http.post(f"{HYPHEN}/users-1", **stored())
     client.check_connection()
     client.upsert_document(user())
     assert [request.timeout for request in http.request_history] == [(10, 120)] * 2
-    assert not any(request.allow_redirects for request in http.request_history)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(
+    http: requests_mock.Mocker, client: DustClient, status: int
+) -> None:
+    """The POST would become a GET: a 200, and nothing stored."""
+    elsewhere = "https://elsewhere.example/"
+    http.post(f"{HYPHEN}/users-1", status_code=status, headers={"Location": elsewhere})
+    http.get(elsewhere, **stored())
+    http.post(elsewhere, **stored())
+    message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
+    assert f"the server redirects ({status}) to {elsewhere}." in message
+    assert http.call_count == 1
 
 
 def test_the_check_lists_one_document(http: requests_mock.Mocker, client: DustClient) -> None:

@@ -24,7 +24,8 @@ from destination_dust.config import DustConfig, is_loopback
 from destination_dust.document import Document
 from destination_dust.errors import DustConfigError, DustUnavailableError
 from destination_dust.failures import Answer, Failure, failure, no_dust_api
-from destination_dust.retry import RetryPolicy
+from destination_dust.pacing import DUST_WINDOW_S, Pacer
+from destination_dust.retry import Retries
 
 logger = logging.getLogger("airbyte")
 
@@ -53,6 +54,7 @@ class _Task:
     path: str
     succeeded: Callable[[Any], bool]
     body: bytes | None = None
+    is_rate_limited: bool = False
     stream: StreamDescriptor | None = None
 
 
@@ -67,7 +69,8 @@ class DustClient:
         self,
         config: DustConfig,
         *,
-        retry_policy: RetryPolicy | None = None,
+        window_s: float = DUST_WINDOW_S,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         _refuse_to_cross_the_network_in_clear(config.base_url)
@@ -78,7 +81,7 @@ class DustClient:
         self._space_url = f"{config.base_url}/api/v1/w/{workspace}/spaces/{space}"
         self._host = urlsplit(config.base_url).netloc
         self._route: str | None = None
-        self._retry_policy = retry_policy or RetryPolicy()
+        self._pacer = Pacer(window_s, clock=clock)
         self._sleep = sleep
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
@@ -122,6 +125,7 @@ class DustClient:
                 path=f"/{document.id}",
                 succeeded=names_the_document,
                 body=orjson.dumps(document.payload()),
+                is_rate_limited=True,
                 stream=document.stream.descriptor,
             )
         )
@@ -156,28 +160,39 @@ class DustClient:
             logger.info("%s serves the route %r, not %r.", self._host, route, ROUTES[0])
 
     def _try_repeatedly(self, task: _Task, route: str, effort: Effort) -> Failure | None:
-        retries_done = 0
+        retries = Retries(self._pacer if task.is_rate_limited else None)
         while True:
-            failed = self._try_once(task, route)
-            if failed is None or not failed.can_pass or retries_done == self._retry_policy.limit:
+            failed = self._try_in_turn(task, route, effort)
+            if failed is None:
+                return None
+            wait_s = retries.wait_s(failed)
+            if wait_s is None:
                 return failed
-            answer = failed.answer
-            wait_s = self._retry_policy.wait_s(
-                retries_done, answer.retry_after_s if answer else None
-            )
-            retries_done += 1
             logger.warning(
-                "Could not %s: %s Retry %d of %d in %.1f s.",
+                "Could not %s: %s Retry %d in %.1f s.",
                 task.name,
                 failed.sentence,
-                retries_done,
-                self._retry_policy.limit,
+                retries.done,
                 wait_s,
             )
-            self._sleep(wait_s)
             effort.retries += 1
-            if answer and answer.status == 429:
+            if failed.is_throttled:
                 effort.rate_limit_wait_s += wait_s
+            self._sleep(wait_s)
+
+    def _try_in_turn(self, task: _Task, route: str, effort: Effort) -> Failure | None:
+        """Try once; an upsert waits for its turn under the rate limit first."""
+        if not task.is_rate_limited:
+            return self._try_once(task, route)
+        wait_s = self._pacer.wait_s()
+        if wait_s > 0:
+            effort.rate_limit_wait_s += wait_s
+            self._sleep(wait_s)
+        failed = self._try_once(task, route)
+        if failed is None or not failed.is_throttled:
+            # A failure may have taken a slot too: who knows how far the request got.
+            self._pacer.count()
+        return failed
 
     def _try_once(self, task: _Task, route: str) -> Failure | None:
         try:

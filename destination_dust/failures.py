@@ -53,6 +53,16 @@ class Failure:
     cause: Exception | None = None
 
     @property
+    def is_throttled(self) -> bool:
+        """Tell whether this is a rate limit's refusal."""
+        return self.answer is not None and self.answer.status == 429
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Return how long the server asks to wait, if it does."""
+        return self.answer.retry_after_s if self.answer else None
+
+    @property
     def sentence(self) -> str:
         """Return what was said with a full stop, unless a quotation has brought its own."""
         return self.said if self.said.endswith('."') else f"{self.said}."

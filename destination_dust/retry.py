@@ -1,26 +1,62 @@
-"""How often a request is repeated, and how long to wait before."""
+"""Whether a request that failed is sent again, and how long to wait before."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from destination_dust.failures import Failure
+from destination_dust.pacing import Pacer
+
+MAX_RETRIES = 3
+FIRST_BACKOFF_S = 1.0
+MAX_RETRY_AFTER_S = 300.0
+
+# After this many windows of nothing but 429s, others take every slot that becomes free.
+_PATIENCE_WINDOWS = 3
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Three repetitions after about 1, 2 and 4 s, or when the server says.
+class Retries:
+    """The repetitions of one request.
 
-    The waits are up to half longer, at random, so that syncs which failed together do not return
-    together. A server's own wait (`Retry-After`) comes first, up to 5 minutes of it.
+    Three of them after about 1, 2 and 4 s, or when the server says (`Retry-After`). The waits are
+    up to half longer, at random, so that syncs which failed together do not return together.
+
+    With a `pacer` a 429 is none of the three: it passes when a slot of the rate limit becomes free,
+    and the pacer knows best when that is. Only windows full of 429s end the patience.
     """
 
-    limit: int = 3
-    backoff_s: float = 1.0
-    max_retry_after_s: float = 300.0
+    def __init__(self, pacer: Pacer | None = None) -> None:
+        self.done = 0
+        self._pacer = pacer
+        self._failures = 0
+        self._throttled_s = 0.0
 
-    def wait_s(self, retries_done: int, retry_after_s: float | None) -> float:
-        """Return how long to wait before the next repetition, in seconds."""
-        if retry_after_s is not None:
-            return min(retry_after_s, self.max_retry_after_s)
+    def wait_s(self, failed: Failure) -> float | None:
+        """Return how long to wait before the next try, in seconds; None when there is none."""
+        if not failed.can_pass:
+            return None
+        if failed.is_throttled and self._pacer:
+            wait_s = self._throttled_wait_s(failed, self._pacer)
+        else:
+            wait_s = self._backoff_s(failed)
+        if wait_s is not None:
+            self.done += 1
+        return wait_s
+
+    def _throttled_wait_s(self, failed: Failure, pacer: Pacer) -> float | None:
+        wait_s = pacer.throttled_wait_s()
+        if failed.retry_after_s is not None:
+            wait_s = min(failed.retry_after_s, MAX_RETRY_AFTER_S)
+        if self._throttled_s > _PATIENCE_WINDOWS * pacer.window_s:
+            return None
+        self._throttled_s += wait_s
+        return wait_s
+
+    def _backoff_s(self, failed: Failure) -> float | None:
+        if self._failures == MAX_RETRIES:
+            return None
+        self._failures += 1
+        if failed.retry_after_s is not None:
+            return min(failed.retry_after_s, MAX_RETRY_AFTER_S)
         jitter = random.uniform(1.0, 1.5)  # noqa: S311 - it spreads load, it guards nothing
-        return self.backoff_s * 2.0**retries_done * jitter
+        return FIRST_BACKOFF_S * 2.0 ** (self._failures - 1) * jitter

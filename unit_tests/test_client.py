@@ -234,7 +234,6 @@ def test_another_error_on_the_second_route_is_reported(
 # Retries
 
 RETRYABLE: list[Any] = [
-    pytest.param(refusal(429, "rate_limit_error"), id="429"),
     pytest.param(refusal(500, "internal_server_error"), id="500"),
     pytest.param({"status_code": 502, "text": "<html>Bad gateway</html>"}, id="502 HTML"),
     pytest.param(refusal(503, "service_unavailable"), id="503"),
@@ -263,7 +262,7 @@ def test_what_can_pass_is_tried_three_times_more(
     assert http.call_count == 4
     assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
     assert len(waits) == len(caplog.messages) == 3
-    assert "Retry 1 of 3 in " in caplog.messages[0]
+    assert "Retry 1 in " in caplog.messages[0]
 
 
 @pytest.mark.parametrize("answer", RETRYABLE)
@@ -322,6 +321,27 @@ def test_nothing_else_is_retried(
         client.upsert_document(user())
     assert http.call_count == 1
     assert waits == []
+
+
+@pytest.mark.parametrize("answers", [[429] * 40, [503, 429, 503] + [429] * 40])
+def test_a_429_is_waited_for_longer_than_any_other_failure(
+    http: requests_mock.Mocker, waits: list[float], answers: list[int]
+) -> None:
+    """Others may hold every slot of the window; in the end Dust's own message is reported."""
+    now_s = 0.0
+
+    def sleep(wait_s: float) -> None:
+        nonlocal now_s
+        now_s += wait_s
+        waits.append(wait_s)
+
+    patient = DustClient(CONFIG, clock=lambda: now_s, sleep=sleep)
+    throttled = refusal(429, "rate_limit_error", "You have reached the maximum.")
+    others = {429: throttled, 503: refusal(503)}
+    http.post(f"{HYPHEN}/users-1", [others[status] for status in answers])
+    message = failure_of(lambda: patient.upsert_document(user()), DustUnavailableError)
+    assert 60 < sum(waits) < 300
+    assert 'Dust answered 429 rate_limit_error, "You have reached the maximum."' in message
 
 
 # Errors

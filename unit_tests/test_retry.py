@@ -1,22 +1,63 @@
-"""How long to wait before a request is repeated."""
+"""Whether a request that failed is sent again, and how long to wait before."""
 
 from __future__ import annotations
 
 import pytest
 
-from destination_dust.retry import RetryPolicy
+from destination_dust.errors import DustUnavailableError
+from destination_dust.failures import Answer, Failure, failure
+from destination_dust.pacing import Pacer
+from destination_dust.retry import Retries
+
+BROKEN = Failure("the connection broke", "", DustUnavailableError, can_pass=True)
 
 
-@pytest.mark.parametrize(("retries_done", "least_s"), [(0, 1.0), (1, 2.0), (2, 4.0)])
-def test_waits_double_from_one_second(retries_done: int, least_s: float) -> None:
+def answered(status: int, retry_after_s: float | None = None) -> Failure:
+    return failure(Answer(status, "https://dust.tt/", retry_after_s=retry_after_s))
+
+
+def waits_s(failed: Failure, retries: Retries) -> list[float]:
+    """Return the waits before each further try, until there is none."""
+    waits: list[float] = []
+    while (wait_s := retries.wait_s(failed)) is not None:
+        waits.append(wait_s)
+    return waits
+
+
+@pytest.mark.parametrize("failed", [BROKEN, answered(503), answered(429)])
+def test_waits_double_from_one_second(failed: Failure) -> None:
     """The jitter adds up to half: nobody comes back too early."""
-    waits_s = [RetryPolicy().wait_s(retries_done, None) for _ in range(200)]
-    assert all(least_s <= wait_s <= 1.5 * least_s for wait_s in waits_s)
-    assert len(set(waits_s)) > 1
+    runs = [waits_s(failed, Retries()) for _ in range(100)]
+    assert all(len(waits) == 3 for waits in runs)
+    for number, least_s in enumerate([1.0, 2.0, 4.0]):
+        assert all(least_s <= waits[number] <= 1.5 * least_s for waits in runs)
+    assert len({waits[0] for waits in runs}) > 1
 
 
 @pytest.mark.parametrize(("retry_after_s", "wait_s"), [(0, 0), (7, 7), (300, 300), (3600, 300)])
+@pytest.mark.parametrize("pacer", [None, Pacer()])
 def test_the_servers_own_wait_is_obeyed_up_to_five_minutes(
-    retry_after_s: float, wait_s: float
+    pacer: Pacer | None, retry_after_s: float, wait_s: float
 ) -> None:
-    assert RetryPolicy().wait_s(0, retry_after_s) == wait_s
+    assert Retries(pacer).wait_s(answered(429, retry_after_s)) == wait_s
+
+
+def test_what_cannot_pass_is_not_tried_again() -> None:
+    assert waits_s(answered(401), Retries()) == []
+
+
+@pytest.mark.parametrize("own_upserts", [0, 1, 120])
+def test_an_endless_429_is_waited_for_longer_than_a_window_and_less_than_five_minutes(
+    own_upserts: int,
+) -> None:
+    """Whatever else fails between, which has three tries of its own."""
+    now_s = 0.0
+    pacer = Pacer(clock=lambda: now_s)
+    for _ in range(own_upserts):
+        pacer.count()
+    retries = Retries(pacer)
+    assert retries.wait_s(BROKEN) is not None
+    while (wait_s := retries.wait_s(answered(429))) is not None:
+        now_s += wait_s
+    assert 60 < now_s < 300
+    assert len(waits_s(BROKEN, retries)) == 2

@@ -70,6 +70,7 @@ class DustClient:
         config: DustConfig,
         *,
         window_s: float = DUST_WINDOW_S,
+        read_timeout_s: float = READ_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -82,6 +83,7 @@ class DustClient:
         self._host = urlsplit(config.base_url).netloc
         self._route: str | None = None
         self._pacer = Pacer(window_s, clock=clock)
+        self._read_timeout_s = read_timeout_s
         self._sleep = sleep
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
@@ -201,12 +203,12 @@ class DustClient:
                 f"{self._space_url}/{route}/{self._data_source}/documents{task.path}",
                 data=task.body,
                 headers={"Content-Type": "application/json"} if task.body else None,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(CONNECT_TIMEOUT_S, self._read_timeout_s),
                 # A redirected POST would be followed as a GET: a 200, and nothing stored.
                 allow_redirects=False,
             )
         except (requests.RequestException, HTTPError) as error:
-            return _network_failure(error, self._host)
+            return _network_failure(error, self._host, self._read_timeout_s)
         answer = _answer(response)
         if answer.status == 200 and task.succeeded(answer.json):
             return None
@@ -264,7 +266,7 @@ def _retry_after_s(value: str | None) -> float | None:
         return None
 
 
-def _network_failure(error: Exception, host: str) -> Failure:
+def _network_failure(error: Exception, host: str, read_timeout_s: float) -> Failure:
     """Return what an exception of the HTTP client means. Its own text is for programmers."""
     if isinstance(error, ValueError):
         # requests' own refusals. They are no `cause`, as they quote URLs: a proxy's has a password.
@@ -290,7 +292,7 @@ def _network_failure(error: Exception, host: str) -> Failure:
     elif _any_is(causes, requests.exceptions.ConnectTimeout):
         said = f"{host} could not be reached within {CONNECT_TIMEOUT_S} s: timed out"
     elif _any_is(causes, requests.exceptions.ReadTimeout):
-        said = f"{host} did not answer within {READ_TIMEOUT_S} s: timed out"
+        said = f"{host} did not answer within {read_timeout_s:g} s: timed out"
     elif _any_is(causes, ConnectionRefusedError):
         said = f"{host} refused the connection"
     else:

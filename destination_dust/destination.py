@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, BinaryIO, cast
 
 from airbyte_cdk.destinations import Destination
@@ -25,7 +24,6 @@ from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
 from destination_dust.document import document
 from destination_dust.errors import DustConfigError, DustError
-from destination_dust.pacing import DUST_WINDOW_S
 from destination_dust.protocol import read_messages, write_message
 from destination_dust.report import SyncReport
 
@@ -35,18 +33,10 @@ logger = logging.getLogger("airbyte")
 class DestinationDust(Destination):
     """Upserts each record into a Dust data source as a document."""
 
-    def __init__(
-        self,
-        *,
-        window_s: float = DUST_WINDOW_S,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """Take another rate limit's window, and another time: tests need not wait."""
+    def __init__(self, **client_options: Any) -> None:
+        """Take options for the DustClient: with another clock and sleep, tests need not wait."""
         super().__init__()
-        self._window_s = window_s
-        self._clock = clock
-        self._sleep = sleep
+        self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
@@ -75,7 +65,7 @@ class DestinationDust(Destination):
         Raises DustError when a record could not be stored: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        with self._client(config) as client, SyncReport(streams, clock=self._clock) as report:
+        with self._client(config) as client, SyncReport(streams) as report:
             for message in input_messages:
                 if (record := message.record) is not None:
                     stream = streams.get((record.namespace, record.stream))
@@ -126,6 +116,4 @@ class DestinationDust(Destination):
         dust_config = DustConfig.from_mapping(config)
         # What reaches Dust is the stripped key, which the CDK does not know.
         add_to_secrets(dust_config.api_key)
-        return DustClient(
-            dust_config, window_s=self._window_s, clock=self._clock, sleep=self._sleep
-        )
+        return DustClient(dust_config, **self._client_options)

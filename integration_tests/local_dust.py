@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -52,8 +53,9 @@ class Fault:
     """What goes wrong with one request.
 
     `status`, `headers` and `body` stand in for Dust's answer, `delay_s` comes before any answer.
-    `ending` is how the connection ends: "reset" instead of an answer, "truncated" in the middle of
-    it. With `after_work` Dust has done what was asked all the same.
+    `ending` is how the connection ends: "reset" or "closed" instead of an answer, "truncated" in
+    the middle of it; "trickled" is an answer byte by byte. With `after_work` Dust has done what was
+    asked all the same.
     """
 
     status: int | None = None
@@ -66,7 +68,29 @@ class Fault:
     @property
     def needs_dust(self) -> bool:
         """Tell whether Dust itself deals with the request."""
-        return self.after_work or (self.status is None and self.ending != "reset")
+        return self.after_work or (self.status is None and self.ending not in ("reset", "closed"))
+
+
+def random_faults(seed: int, share: float) -> Iterator[Fault | None]:
+    """Yield faults without end for this share of the requests, the same for the same seed."""
+    source = random.Random(seed)
+    unavailable = b'{"error":{"type":"service_unavailable","message":"Down."}}'
+    kinds = [
+        Fault(status=503, body=unavailable),
+        Fault(status=500, after_work=True),
+        Fault(status=502, body=b"<html>Bad gateway</html>"),
+        Fault(status=429, headers={"Retry-After": "1"}),
+        Fault(status=200, body=b"<html>Sign in</html>"),
+        Fault(status=200, body=b'{"document":{"document_id":"another"}}', after_work=True),
+        Fault(ending="reset"),
+        Fault(ending="reset", after_work=True),
+        Fault(ending="closed"),
+        Fault(ending="closed", after_work=True),
+        Fault(ending="truncated"),
+        Fault(delay_s=0.01),
+    ]
+    while True:
+        yield source.choice(kinds) if source.random() < share else None
 
 
 @dataclass(frozen=True)
@@ -82,17 +106,25 @@ class SeenRequest:
 class LocalDust:
     """Dust's document API on a loopback port; port 0 takes a free one.
 
-    As a context manager it serves from a thread of its own. `requests` is what arrived; each entry
-    of `faults` is used up by one request, and None lets a request through.
+    As a context manager it serves from a thread of its own. `requests` is what arrived; of `faults`
+    each request takes the next, and None lets a request through. Every answer takes `latency_s`.
     """
 
     def __init__(
-        self, options: Options | None = None, *, route_style: str = "underscore", port: int = 0
+        self,
+        options: Options | None = None,
+        *,
+        route_style: str = "underscore",
+        port: int = 0,
+        latency_s: float = 0.0,
+        keepalive_s: float = 5.0,
     ) -> None:
         self.store = DustStore(options or Options())
         self.port = port
         self.requests: list[SeenRequest] = []
-        self.faults: deque[Fault | None] = deque()
+        self.faults: Iterator[Fault | None] = iter(())
+        self.latency_s = latency_s
+        self._keepalive_s = keepalive_s
         self._routes = ROUTE_STYLES[route_style]
         self._runner: web.AppRunner | None = None
         self._exit = ExitStack()
@@ -140,9 +172,8 @@ class LocalDust:
             app.router.add_delete(documents + "/{id}", self._delete)
         app.router.add_get("/local", self._show_overview)
         app.router.add_get("/local/documents", self._show_documents)
-        # The live server drops connections that were idle for 5 s.
         self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=5.0, shutdown_timeout=0.1
+            app, access_log=None, keepalive_timeout=self._keepalive_s, shutdown_timeout=0.1
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
@@ -166,7 +197,9 @@ class LocalDust:
         port = request.transport.get_extra_info("peername")[1] if request.transport else 0
         body = await request.read()
         self.requests.append(SeenRequest(request.method, request.raw_path, port, body))
-        fault = self.faults.popleft() if self.faults else None
+        fault = next(self.faults, None)
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
         if fault is None:
             return await handler(request)
         answer = await handler(request) if fault.needs_dust else None
@@ -261,18 +294,27 @@ def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
 async def _fail(
     request: web.Request, fault: Fault, answer: web.StreamResponse | None
 ) -> web.StreamResponse:
-    if fault.ending == "reset" and request.transport:
-        request.transport.abort()
+    if request.transport and fault.ending in ("reset", "closed"):
+        if fault.ending == "reset":
+            request.transport.abort()
+        request.transport.close()
     if fault.status is not None:
         return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
-    if fault.ending == "truncated" and isinstance(answer, web.Response) and request.transport:
-        body = bytes(answer.body)  # type: ignore[arg-type]
-        half = web.StreamResponse(headers={"Content-Length": str(len(body))})
-        await half.prepare(request)
-        await half.write(body[: len(body) // 2])
-        request.transport.close()
-        return half
+    if fault.ending in ("truncated", "trickled") and isinstance(answer, web.Response):
+        return await _send_in_parts(request, bytes(answer.body), whole=fault.ending == "trickled")
     return answer or web.Response()
+
+
+async def _send_in_parts(request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
+    """Send an answer byte by byte, or only the first half of it."""
+    answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
+    await answer.prepare(request)
+    for at in range(len(body) if whole else len(body) // 2):
+        await answer.write(body[at : at + 1])
+        await asyncio.sleep(0.001)
+    if not whole and request.transport:
+        request.transport.close()
+    return answer
 
 
 def _json(content: Any, status: int = 200) -> web.Response:
@@ -306,6 +348,9 @@ def main() -> None:
     parser.add_argument(
         "--window", type=float, default=60.0, help="of the rate limit, in s; default: %(default)s"
     )
+    parser.add_argument(
+        "--latency", type=float, default=0.0, help="of every answer, in s; default: %(default)s"
+    )
     args = parser.parse_args()
     keys = args.key or [f"{API_KEY}:{WORKSPACE_ID}"]
     sources = args.data_source or [f"{WORKSPACE_ID}/{SPACE_ID}/{DATA_SOURCE_ID}"]
@@ -321,7 +366,7 @@ def main() -> None:
         )
     except (TypeError, ValueError):
         parser.error("--key takes KEY:WORKSPACE, --data-source takes WORKSPACE/SPACE/ID")
-    dust = LocalDust(options, route_style=args.route_style, port=args.port)
+    dust = LocalDust(options, route_style=args.route_style, port=args.port, latency_s=args.latency)
     try:
         asyncio.run(_serve(dust))
     except KeyboardInterrupt:

@@ -133,14 +133,14 @@ def test_a_key_of_the_wrong_type_is_not_shown(dust: LocalDust) -> None:
 
 
 def test_a_redirect_is_named_and_not_followed(dust: LocalDust) -> None:
-    dust.faults.append(Fault(status=302, headers={"Location": "https://login.example/?t=1"}))
+    dust.faults = iter([Fault(status=302, headers={"Location": "https://login.example/?t=1"})])
     message = failure(dust.config)
     assert "redirects (302) to https://login.example/." in message
     assert len(dust.requests) == 1
 
 
 def test_a_list_that_is_not_dusts_is_no_success(dust: LocalDust) -> None:
-    dust.faults.extend([Fault(status=200, body=b"<html>Sign in</html>")] * 4)
+    dust.faults = iter([Fault(status=200, body=b"<html>Sign in</html>")] * 4)
     assert "answered 200, but not as Dust does" in failure(dust.config)
 
 

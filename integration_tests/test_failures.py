@@ -23,7 +23,7 @@ QUOTA = Fault(
 
 def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
     """Records, a failing upsert, a state: that state must not come out."""
-    dust.faults.extend([None, None, QUOTA])
+    dust.faults = iter([None, None, QUOTA])
     lines = [
         record("users", {"id": 1}),
         state(1),
@@ -48,7 +48,7 @@ def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
 
 
 def test_neither_key_nor_record_contents_show_in_a_failure(dust: LocalDust) -> None:
-    dust.faults.extend([None, QUOTA])
+    dust.faults = iter([None, QUOTA])
     run = connector.write(
         dust.config,
         USERS,
@@ -76,7 +76,7 @@ def test_neither_key_nor_record_contents_show_in_a_failure(dust: LocalDust) -> N
     ],
 )
 def test_a_passing_fault_costs_a_retry_and_nothing_else(dust: LocalDust, fault: Fault) -> None:
-    dust.faults.extend([None, None, fault])
+    dust.faults = iter([None, None, fault])
     lines = [record("users", {"id": 1}), record("users", {"id": 2}), state(2)]
     run = connector.write(dust.config, USERS, lines)
     assert run.exit_code == 0

@@ -92,7 +92,7 @@ def test_sigterm_ends_the_sync_with_143(
         assert read_state(process) == state(1) + b"\n"
         if fault:
             seen = len(dust.requests)
-            dust.faults.append(fault)
+            dust.faults = iter([fault])
             send(process, record("users", {"id": 2}), state(2))
             while len(dust.requests) == seen:
                 time.sleep(0.01)

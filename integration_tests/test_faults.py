@@ -1,0 +1,227 @@
+"""A Dust that misbehaves: what can be survived is, and the rest fails cleanly."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from email.utils import formatdate
+
+import pytest
+from airbyte_cdk.models import FailureType
+
+from integration_tests.connector import catalog, record, state, stream
+from integration_tests.dust_store import Options
+from integration_tests.in_process import sync
+from integration_tests.local_dust import Fault, LocalDust, random_faults
+
+USERS = catalog(stream("users", "id"))
+LINES = [
+    record("users", {"id": 1}),
+    state(1),
+    record("users", {"id": 2}),
+    state(2),
+    record("users", {"id": 3}),
+    state(3),
+]
+
+
+def error_body(type_: str) -> bytes:
+    return json.dumps({"error": {"type": type_, "message": "It said so."}}).encode()
+
+
+def on_the_second_record(*faults: Fault) -> Iterator[Fault | None]:
+    """Yield the faults after the unknown route and the first record."""
+    return iter([None, None, *faults])
+
+
+def requests_per_document(dust: LocalDust) -> Counter[str]:
+    return Counter(request.path.rpartition("/")[2] for request in dust.requests[1:])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(status=500, body=error_body("internal_server_error")), id="500 JSON"),
+        pytest.param(Fault(status=500, after_work=True), id="500 after the work"),
+        pytest.param(Fault(status=502, body=b"<html>Bad gateway</html>"), id="502 HTML"),
+        pytest.param(Fault(status=503), id="503 without a body"),
+        pytest.param(Fault(status=503, headers={"Retry-After": "7"}), id="503 Retry-After"),
+        pytest.param(Fault(status=503, headers={"Retry-After": "-1"}), id="Retry-After negative"),
+        pytest.param(
+            Fault(status=503, headers={"Retry-After": formatdate(time.time() + 30, usegmt=True)}),
+            id="Retry-After date",
+        ),
+        pytest.param(
+            Fault(status=503, headers={"Retry-After": formatdate(0, usegmt=True)}),
+            id="Retry-After past date",
+        ),
+        pytest.param(Fault(status=429, headers={"Retry-After": "7"}), id="429 Retry-After"),
+        pytest.param(Fault(status=429, body=error_body("rate_limit_error")), id="429"),
+        pytest.param(Fault(ending="reset"), id="reset before the work"),
+        pytest.param(Fault(ending="reset", after_work=True), id="reset after the work"),
+        pytest.param(Fault(ending="closed"), id="closed before the work"),
+        pytest.param(Fault(ending="closed", after_work=True), id="closed after the work"),
+        pytest.param(Fault(ending="truncated"), id="truncated"),
+        pytest.param(Fault(delay_s=1.0), id="hanging"),
+        pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200 HTML"),
+        pytest.param(Fault(status=200), id="200 empty"),
+        pytest.param(Fault(status=200, body=b"[]"), id="200 foreign JSON"),
+        pytest.param(
+            Fault(status=200, body=b'{"document":{"document_id":"users-9"}}'), id="200 another's"
+        ),
+    ],
+)
+def test_a_passing_fault_is_survived(dust: LocalDust, fault: Fault) -> None:
+    """Three times in a row, at most four requests for the record, and nothing is lost."""
+    dust.faults = on_the_second_record(fault, fault, fault)
+    done = sync(dust.config, USERS, LINES, read_timeout_s=0.3)
+    assert done.error is None
+    assert done.states == [state(1), state(2), state(3)]
+    assert sorted(dust.documents) == ["users-1", "users-2", "users-3"]
+    assert requests_per_document(dust) == {"users-1": 1, "users-2": 4, "users-3": 1}
+    assert len(done.waits_s) >= 3
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(ending="trickled"), Fault(delay_s=0.2)], ids=["trickling", "slow"]
+)
+def test_a_slow_answer_is_waited_for(dust: LocalDust, fault: Fault) -> None:
+    dust.faults = on_the_second_record(fault)
+    done = sync(dust.config, USERS, LINES, read_timeout_s=1.0)
+    assert done.error is None
+    assert requests_per_document(dust) == {"users-1": 1, "users-2": 1, "users-3": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure_type", "said", "requests"),
+    [
+        pytest.param(
+            Fault(status=400, body=error_body("invalid_request_error")),
+            FailureType.system_error,
+            "400 invalid_request_error",
+            1,
+            id="400",
+        ),
+        pytest.param(
+            Fault(status=401, body=error_body("invalid_api_key_error")),
+            FailureType.config_error,
+            "401 invalid_api_key_error",
+            1,
+            id="401",
+        ),
+        pytest.param(
+            Fault(status=403, body=error_body("data_source_quota_error")),
+            FailureType.config_error,
+            "403 data_source_quota_error",
+            1,
+            id="403 too large",
+        ),
+        pytest.param(
+            Fault(status=404, body=error_body("data_source_not_found")),
+            FailureType.config_error,
+            "404 data_source_not_found",
+            1,
+            id="404",
+        ),
+        pytest.param(
+            Fault(status=413, body=b"Payload Too Large"),
+            FailureType.config_error,
+            "answered 413",
+            1,
+            id="413 plain",
+        ),
+        pytest.param(
+            Fault(status=302, headers={"Location": "https://login.example/"}),
+            FailureType.config_error,
+            "redirects (302) to https://login.example/",
+            1,
+            id="302",
+        ),
+        pytest.param(Fault(status=418), FailureType.system_error, "answered 418", 1, id="418"),
+        pytest.param(Fault(status=204), FailureType.system_error, "answered 204", 1, id="204"),
+        pytest.param(
+            Fault(status=503, body=error_body("service_unavailable")),
+            FailureType.transient_error,
+            "503 service_unavailable",
+            4,
+            id="503 for ever",
+        ),
+        pytest.param(
+            Fault(ending="reset"), FailureType.transient_error, "broke", 4, id="reset for ever"
+        ),
+        pytest.param(
+            Fault(delay_s=1.0), FailureType.transient_error, "timed out", 4, id="hanging for ever"
+        ),
+        pytest.param(
+            Fault(status=200, body=b"<html>"),
+            FailureType.transient_error,
+            "answered 200, but not as Dust does",
+            4,
+            id="200 HTML for ever",
+        ),
+    ],
+)
+def test_what_cannot_be_survived_ends_the_sync(
+    dust: LocalDust, fault: Fault, failure_type: FailureType, said: str, requests: int
+) -> None:
+    """Nothing is sent and no state leaves after it."""
+    dust.faults = itertools.chain([None, None], itertools.repeat(fault))
+    done = sync(dust.config, USERS, LINES, read_timeout_s=0.3)
+    assert done.states == [state(1)]
+    assert requests_per_document(dust) == {"users-1": 1, "users-2": requests}
+    assert done.error is not None
+    assert done.error.failure_type is failure_type
+    assert done.error.as_airbyte_message().trace.error.stream_descriptor.name == "users"
+    message = str(done.error.message)
+    assert message.startswith("Could not upsert document 'users-2' of stream 'users': ")
+    assert said in message
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_a_state_never_runs_ahead(dust: LocalDust, seed: int) -> None:
+    """Success means that all is stored; every record before the last state is in any case."""
+    dust.faults = random_faults(seed, share=0.1 + 0.05 * seed)
+    lines = [line for id_ in range(300) for line in (record("users", {"id": id_}), state(id_))]
+    done = sync(dust.config, USERS, lines)
+    acknowledged = len(done.states)
+    assert done.states == [state(id_) for id_ in range(acknowledged)]
+    assert {f"users-{id_}" for id_ in range(acknowledged)} <= set(dust.documents)
+    if done.error is None:
+        assert acknowledged == 300
+    else:
+        assert acknowledged < 300
+        assert len(dust.documents) <= acknowledged + 1
+        assert re.search(rf"'users-{acknowledged}'", str(done.error.message))
+
+
+def test_a_pause_longer_than_keep_alive_costs_no_retry() -> None:
+    """The server closes an idle connection; the next upsert opens another."""
+
+    def with_a_pause() -> Iterator[bytes]:
+        yield from LINES[:4]
+        time.sleep(1.0)
+        yield from LINES[4:]
+
+    with LocalDust(keepalive_s=0.3) as dust:
+        done = sync(dust.config, USERS, with_a_pause())
+        assert done.error is None
+        assert done.waits_s == []
+        assert requests_per_document(dust) == {"users-1": 1, "users-2": 1, "users-3": 1}
+        assert len({request.connection for request in dust.requests}) == 2
+
+
+def test_the_full_rate_of_a_limit_is_reached_and_survived() -> None:
+    """Over real HTTP, with a window of two seconds: nothing fails, and refusals are few."""
+    options = Options(upserts_per_window=40, window_s=2.0)
+    lines = [*(record("users", {"id": id_}) for id_ in range(120)), state(120)]
+    with LocalDust(options) as dust:
+        done = sync(dust.config, USERS, lines, window_s=2.0, sleep=time.sleep)
+        assert done.error is None
+        assert done.states == [state(120)]
+        assert len(dust.documents) == 120
+        # 120 upserts and the unknown route; every other request was refused.
+        assert len(dust.requests) - 121 <= 3 * 3

@@ -1,0 +1,219 @@
+"""What must hold for any record, not only for those that somebody thought of."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteRecordMessage,
+    ConfiguredAirbyteCatalogSerializer,
+    Type,
+)
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from destination_dust import exact_json
+from destination_dust.catalog import configured_streams
+from destination_dust.document import Document, document
+from destination_dust.errors import InputError
+from destination_dust.protocol import StateLine, read_messages
+from integration_tests.connector import catalog, stream
+from integration_tests.dust_store import ApiKey, DustStore, Options, validate_body
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=300)
+settings.load_profile("repeatable")
+
+# Few letters, so that the same texts meet often; among them all that ids treat in a special way.
+look_alikes = st.text(alphabet="ab-_ é.\ud800", max_size=4)
+names = look_alikes.filter(lambda name: name.isprintable())
+anything = st.text(st.characters(), max_size=20)
+
+numbers = st.one_of(
+    st.integers().map(str),
+    st.decimals(allow_nan=False, allow_infinity=False).map(lambda d: str(d).replace("E+", "E")),
+    st.sampled_from(["-0", "1e400", "0.10", "1E-7", "123456789012345678901234567890.10"]),
+).map(exact_json.Number)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, anything),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(anything, inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+keys = st.one_of(st.none(), look_alikes, st.integers(-3, 30).map(str).map(exact_json.Number))
+
+
+@st.composite
+def syncs(draw: st.DrawFn) -> list[tuple[Any, Document]]:
+    """Return what identifies each record of a sync, with the document it becomes."""
+    configured = draw(
+        st.lists(
+            st.tuples(names, st.sampled_from([None, "a", "b"]), st.integers(0, 2)),
+            min_size=1,
+            max_size=4,
+            unique_by=lambda stream_: stream_[:2],
+        )
+    )
+    streams = configured_streams(
+        ConfiguredAirbyteCatalogSerializer.load(
+            catalog(
+                *(
+                    stream(name, [["k", str(part)] for part in range(parts)], namespace=namespace)
+                    for name, namespace, parts in configured
+                )
+            )
+        )
+    )
+    records = draw(
+        st.lists(st.tuples(st.sampled_from(list(streams)), keys, keys, keys), max_size=25)
+    )
+    made = []
+    for (namespace, name), first, second, other in records:
+        data = {"k": {"0": first, "1": second}, "other": other}
+        record = AirbyteRecordMessage(stream=name, namespace=namespace, data=data, emitted_at=1)
+        made_of = document(streams[namespace, name], record)
+        identity = made_of.key or exact_json.dumps(data, sort_keys=True)
+        made.append(((namespace, name, identity), made_of))
+    return made
+
+
+@given(syncs())
+def test_two_records_get_one_id_exactly_when_they_are_the_same(
+    sync: list[tuple[Any, Document]],
+) -> None:
+    """The same record is the same stream and key, or without a key the same data."""
+    identities = {identity for identity, _ in sync}
+    ids = {made_of.id for _, made_of in sync}
+    assert len(identities) == len(ids) == len({(i, d.id) for i, d in sync})
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,255}", id_) for id_ in ids)
+
+
+def parsed(text: str) -> Any:
+    """Return JSON with each number as it is written."""
+    return json.loads(text, parse_int=exact_json.Number, parse_float=exact_json.Number)
+
+
+@given(st.dictionaries(anything, values, max_size=5))
+def test_the_text_parses_back_to_the_record_digit_for_digit(data: dict[str, Any]) -> None:
+    record = AirbyteRecordMessage(stream="s", data=data, emitted_at=1)
+    text = document(stream_of("s"), record).text
+    text.encode("utf-8")
+    # A pair of surrogates that came as two escapes is one character, here as in any JSON.
+    assert parsed(text) == parsed(exact_json.dumps(data))
+    assert parsed(text) == exact_json.loads(text)
+    assert exact_json.dumps(parsed(text), indent=2) == text
+
+
+def stream_of(name: str) -> Any:
+    (only,) = configured_streams(
+        ConfiguredAirbyteCatalogSerializer.load(catalog(stream(name, "id")))
+    ).values()
+    return only
+
+
+odd_urls = st.one_of(
+    anything,
+    st.from_regex(r"https?:[/\\]{0,3}[^ ]{0,12}", fullmatch=True),
+    st.tuples(st.sampled_from(["http://", "https://", "HTTP:"]), anything).map("".join),
+)
+
+
+@given(
+    data=st.fixed_dictionaries(
+        {"id": keys},
+        optional={"title": st.one_of(anything, numbers), "name": anything, "url": odd_urls}
+        | {"link": odd_urls, "body": values},
+    ),
+    emitted_at=st.integers(-(2**63), 2**63 - 1),
+)
+@settings(max_examples=1500)
+@example(data={"id": None, "title": "😀" * 400, "url": "https://a.b//c"}, emitted_at=0)
+def test_dust_accepts_every_document(data: dict[str, Any], emitted_at: int) -> None:
+    """Its parser of URLs is that of Node; ours is another one of the same standard."""
+    record = AirbyteRecordMessage(stream="s", data=data, emitted_at=emitted_at)
+    made = document(stream_of("s"), record)
+    store = DustStore(Options())
+    (source,) = store.options.data_sources
+    body = validate_body(json.loads(json.dumps(made.payload())))
+    store.upsert(source, ApiKey(source.workspace_id), made.id, body)
+    assert list(store.documents[source]) == [made.id]
+
+
+SECRET = "kaleidoscope"
+RECORD = (
+    '{"type":"RECORD","record":{"stream":"users","namespace":null,"emitted_at":1736365559000,'
+    f'"data":{{"id":1,"note":"{SECRET} \\u00e9 é","tags":["{SECRET}",1.50,null]}}}}}}'
+).encode()
+STATE = f'{{"type":"STATE","state":{{"data":{{"cursor":"{SECRET}"}}}},"id":1}}'.encode()
+
+
+@st.composite
+def mutated_lines(draw: st.DrawFn) -> bytes:
+    """Return a RECORD or STATE line with some bytes dropped, replaced or added."""
+    line = bytearray(draw(st.sampled_from([RECORD, STATE])))
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(line)))
+        end = min(len(line), start + draw(st.integers(0, 6)))
+        odd = st.sampled_from([b'"', b"\\", b"{", b"}", b"NaN", b"\x00", b"\xff", b"\xed\xa0\x80"])
+        line[start:end] = draw(st.one_of(st.just(b""), odd, st.binary(max_size=3)))
+    return bytes(line)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            mutated_lines(),
+            st.binary(max_size=60),
+            st.integers(1, 3000).map(lambda depth: RECORD.replace(b"1.50", b"[" * depth)),
+            st.integers(1, 3000).map(
+                lambda depth: RECORD.replace(b"1.50", b"[" * depth + b"]" * depth)
+            ),
+            st.integers(0, 200_000).map(lambda size: RECORD.replace(b"users", b"u" * size)),
+        ),
+        max_size=4,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_any_input_is_read_right_or_refused_by_its_number(lines: list[bytes]) -> None:
+    """Read as JSON says, passed over, or an error that names the line and quotes nothing of it."""
+    lines = b"\n".join(lines).split(b"\n")
+    messages: list[AirbyteMessage] = []
+    refusal: InputError | None = None
+    try:
+        messages.extend(read_messages(line + b"\n" for line in lines))
+    except InputError as error:
+        refusal = error
+    if refusal is not None:
+        message = str(refusal.message)
+        named = re.match(r"Line (\d+) of the input", message)
+        assert named is not None
+        assert 1 <= int(named[1]) <= len(lines)
+        assert SECRET not in message
+        assert refusal.__cause__ is None
+        lines = lines[: int(named[1]) - 1]
+    for read in messages:
+        if read.type is Type.RECORD:
+            data = read.record.data  # type: ignore[union-attr]
+            assert any(is_record_of(line, data) for line in lines)
+        else:
+            assert isinstance(read, StateLine)
+            assert any(read.line == line.rstrip(b"\r") for line in lines)
+
+
+def is_record_of(line: bytes, data: dict[str, Any]) -> bool:
+    """Tell whether a line holds a record of exactly this data, by the standard library's word."""
+    try:
+        return bool(parsed(line.decode("utf-8"))["record"]["data"] == data)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_float_that_json_has_no_word_for_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        exact_json.dumps({"a": value})

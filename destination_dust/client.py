@@ -39,7 +39,7 @@ ROUTES = ("data-sources", "data_sources")
 
 @dataclass
 class Effort:
-    """What it took to get a request through."""
+    """What it has taken to get requests through, also those that failed in the end."""
 
     retries: int = 0
     rate_limit_wait_s: float = 0.0
@@ -107,11 +107,12 @@ class DustClient:
                 method="GET",
                 path="?limit=1",
                 succeeded=_lists_documents,
-            )
+            ),
+            Effort(),
         )
 
-    def upsert_document(self, document: Document) -> Effort:
-        """Store the document, in place of one of the same id, and return what it took.
+    def upsert_document(self, document: Document, effort: Effort | None = None) -> None:
+        """Store the document, in place of one of the same id. What it takes is added to `effort`.
 
         When this returns, Dust has the document. Raises DustError when it may not have it.
         """
@@ -120,7 +121,7 @@ class DustClient:
             stored = json.get("document") if isinstance(json, dict) else None
             return isinstance(stored, dict) and stored.get("document_id") == document.id
 
-        return self._perform(
+        self._perform(
             _Task(
                 name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
                 method="POST",
@@ -129,15 +130,14 @@ class DustClient:
                 body=orjson.dumps(document.payload()),
                 is_rate_limited=True,
                 stream=document.stream.descriptor,
-            )
+            ),
+            effort or Effort(),
         )
 
-    def _perform(self, task: _Task) -> Effort:
-        effort = Effort()
+    def _perform(self, task: _Task, effort: Effort) -> None:
         failed = self._try_routes(task, effort)
         if failed is not None:
             raise failed.error(task.name, task.stream)
-        return effort
 
     def _try_routes(self, task: _Task, effort: Effort) -> Failure | None:
         if self._route is not None:
@@ -159,7 +159,7 @@ class DustClient:
     def _keep(self, route: str) -> None:
         self._route = route
         if route != ROUTES[0]:
-            logger.info("%s serves the route %r, not %r.", self._host, route, ROUTES[0])
+            logger.info("%s serves documents under /%s/: keeping to that.", self._host, route)
 
     def _try_repeatedly(self, task: _Task, route: str, effort: Effort) -> Failure | None:
         retries = Retries(self._pacer if task.is_rate_limited else None)

@@ -73,7 +73,8 @@ class DestinationDust(Destination):
                         report.passed_over(record)
                     else:
                         upsert = document(stream, record)
-                        report.stored(upsert, client.upsert_document(upsert))
+                        client.upsert_document(upsert, report.effort(stream))
+                        report.stored(upsert)
                 elif message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message

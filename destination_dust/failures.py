@@ -83,7 +83,7 @@ _MEANING: dict[str, tuple[type[DustError], str]] = {
     ),
     "malformed_authorization_header_error": (
         DustConfigError,
-        "Check api_key: a Dust API key begins with sk-.",
+        "Check api_key: a Dust API key begins with sk-. Paste it without quotation marks.",
     ),
     "invalid_api_key_error": (
         DustConfigError,
@@ -127,8 +127,8 @@ _MEANING: dict[str, tuple[type[DustError], str]] = {
     ),
     "rate_limit_error": (
         DustUnavailableError,
-        "Dust takes 120 upserts a minute for a whole workspace: sync fewer records at a time, or "
-        "when no one else writes to it.",
+        "Dust takes 120 upserts a minute for a whole workspace, and other clients left none of "
+        "them: run the sync again when they write less.",
     ),
 }
 

@@ -6,13 +6,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
 from destination_dust.catalog import StreamKey
 from destination_dust.client import Effort
-from destination_dust.document import Document
+from destination_dust.document import Document, Stream
 
 logger = logging.getLogger("airbyte")
 
@@ -22,9 +22,8 @@ PROGRESS_INTERVAL_S = 30.0
 @dataclass
 class _Counts:
     documents: int = 0
-    retries: int = 0
-    rate_limit_wait_s: float = 0.0
     without_key: int = 0
+    effort: Effort = field(default_factory=Effort)
 
 
 class SyncReport:
@@ -48,13 +47,15 @@ class SyncReport:
     def __exit__(self, *_exception: object) -> None:
         self._summarise()
 
-    def stored(self, document: Document, effort: Effort) -> None:
+    def effort(self, stream: Stream) -> Effort:
+        """Return where the effort for the stream's upserts adds up."""
+        return self._counts[stream.namespace, stream.name].effort
+
+    def stored(self, document: Document) -> None:
         """Count a document that Dust now has."""
         stream = document.stream
         counts = self._counts[stream.namespace, stream.name]
         counts.documents += 1
-        counts.retries += effort.retries
-        counts.rate_limit_wait_s += effort.rate_limit_wait_s
         if document.lacks_its_key:
             counts.without_key += 1
             if counts.without_key == 1:
@@ -78,18 +79,18 @@ class SyncReport:
     def _summarise(self) -> None:
         for key, counts in self._counts.items():
             logger.info(
-                "Stream %s: %d documents upserted, %d retries, %.1f s waited for the rate limit%s.",
+                "Stream %s: %s upserted%s, %s, %.1f s waited for the rate limit.",
                 _name(key),
-                counts.documents,
-                counts.retries,
-                counts.rate_limit_wait_s,
-                f", {counts.without_key} records without their key" if counts.without_key else "",
+                _number(counts.documents, "document"),
+                f" ({counts.without_key} without their key)" if counts.without_key else "",
+                _number(counts.effort.retries, "retry", "retries"),
+                counts.effort.rate_limit_wait_s,
             )
         for key, records in self._not_in_catalog.items():
             logger.info(
-                "Stream %s: %d records not stored, as it is not in the configured catalog.",
+                "Stream %s: %s not stored, as it is not in the configured catalog.",
                 _name(key),
-                records,
+                _number(records, "record"),
             )
 
     def _progress(self) -> None:
@@ -97,7 +98,11 @@ class SyncReport:
         if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
             self._last_progress_s = now_s
             total = sum(counts.documents for counts in self._counts.values())
-            logger.info("%d documents upserted so far.", total)
+            logger.info("%s upserted so far.", _number(total, "document"))
+
+
+def _number(number: int, singular: str, plural: str = "") -> str:
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _name(key: StreamKey) -> str:

@@ -371,6 +371,8 @@ def main() -> None:
         asyncio.run(_serve(dust))
     except KeyboardInterrupt:
         print("\nStopped.")
+    except OSError as error:
+        parser.exit(1, f"{error.strerror}. Is one running already? --port takes another.\n")
 
 
 async def _serve(dust: LocalDust) -> None:

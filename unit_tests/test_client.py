@@ -17,7 +17,7 @@ import requests
 import requests_mock
 from airbyte_cdk.models import AirbyteRecordMessage, FailureType
 
-from destination_dust.client import DustClient
+from destination_dust.client import DustClient, Effort
 from destination_dust.config import DustConfig
 from destination_dust.document import Document, Stream, document
 from destination_dust.errors import (
@@ -187,7 +187,7 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
         f"{UNDERSCORE}/users-2",
         f"{UNDERSCORE}/users-3",
     ]
-    assert caplog.messages == ["dust.tt serves the route 'data_sources', not 'data-sources'."]
+    assert caplog.messages == ["dust.tt serves documents under /data_sources/: keeping to that."]
 
 
 def test_after_a_success_a_404_is_an_answer(http: requests_mock.Mocker, client: DustClient) -> None:
@@ -258,8 +258,10 @@ def test_what_can_pass_is_tried_three_times_more(
 ) -> None:
     """With growing waits, each of them logged; then the sync may go on another day."""
     http.post(f"{HYPHEN}/users-1", [answer])
-    failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
+    effort = Effort()
+    failure_of(lambda: client.upsert_document(user(), effort), DustUnavailableError)
     assert http.call_count == 4
+    assert effort.retries == 3
     assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
     assert len(waits) == len(caplog.messages) == 3
     assert "Retry 1 in " in caplog.messages[0]
@@ -270,7 +272,9 @@ def test_a_retry_that_succeeds_is_the_end_of_it(
     http: requests_mock.Mocker, client: DustClient, answer: Answer
 ) -> None:
     http.post(f"{HYPHEN}/users-1", [answer, stored()])
-    assert client.upsert_document(user()).retries == 1
+    effort = Effort()
+    client.upsert_document(user(), effort)
+    assert effort.retries == 1
     bodies = [request.body for request in http.request_history]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
@@ -297,7 +301,8 @@ def test_retry_after_is_obeyed(
 ) -> None:
     throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
-    effort = client.upsert_document(user())
+    effort = Effort()
+    client.upsert_document(user(), effort)
     (wait_s,) = waits
     assert expected_s <= wait_s <= expected_s + 15
     assert effort.rate_limit_wait_s == wait_s
@@ -308,7 +313,9 @@ def test_a_retry_after_that_is_no_time_is_ignored(
 ) -> None:
     throttled = {**refusal(503), "headers": {"Retry-After": "soon"}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
-    assert client.upsert_document(user()).rate_limit_wait_s == 0
+    effort = Effort()
+    client.upsert_document(user(), effort)
+    assert effort == Effort(retries=1, rate_limit_wait_s=0)
     assert 1 <= waits[0] <= 1.5
 
 

@@ -5,7 +5,6 @@ import logging
 import pytest
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.client import Effort
 from destination_dust.document import Stream, document
 from destination_dust.report import SyncReport
 
@@ -53,8 +52,10 @@ def store(
     retries: int = 0,
     rate_limit_wait_s: float = 0.0,
 ) -> None:
-    effort = Effort(retries=retries, rate_limit_wait_s=rate_limit_wait_s)
-    report.stored(document(stream, record_of(stream, id_)), effort)
+    effort = report.effort(stream)
+    effort.retries += retries
+    effort.rate_limit_wait_s += rate_limit_wait_s
+    report.stored(document(stream, record_of(stream, id_)))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -83,11 +84,11 @@ def test_a_sync_ends_with_a_summary_of_each_stream(
         ),
         (
             "INFO",
-            "Stream 'events': 1 documents upserted, 0 retries, 0.0 s waited for the rate limit.",
+            "Stream 'events': 1 document upserted, 0 retries, 0.0 s waited for the rate limit.",
         ),
         (
             "INFO",
-            "Stream 'users' of namespace 'eu': 1 documents upserted, 0 retries, "
+            "Stream 'users' of namespace 'eu': 1 document upserted, 0 retries, "
             "0.0 s waited for the rate limit.",
         ),
     ]
@@ -103,7 +104,7 @@ def test_a_sync_that_fails_ends_with_the_summary_too(
 
     assert [text.partition(",")[0] for _, text in said(caplog)] == [
         "Stream 'users': 0 documents upserted",
-        "Stream 'events': 1 documents upserted",
+        "Stream 'events': 1 document upserted",
         "Stream 'users' of namespace 'eu': 0 documents upserted",
     ]
 
@@ -122,10 +123,10 @@ def test_records_without_their_key_give_one_warning_for_the_stream_and_a_count(
         "of the record instead."
         for name in ("'users'", "'users' of namespace 'eu'")
     ]
-    assert [text.partition("limit")[2] for level, text in said(caplog) if level == "INFO"] == [
-        ", 3 records without their key.",
-        ".",
-        ", 1 records without their key.",
+    assert [text.partition(",")[0] for level, text in said(caplog) if level == "INFO"] == [
+        "Stream 'users': 4 documents upserted (3 without their key)",
+        "Stream 'events': 0 documents upserted",
+        "Stream 'users' of namespace 'eu': 1 document upserted (1 without their key)",
     ]
 
 
@@ -160,7 +161,7 @@ def test_records_of_a_stream_out_of_the_catalog_give_one_warning_and_a_count(
         ),
         (
             "INFO",
-            f"Stream {name_eu}: 1 records not stored, as it is not in the configured catalog.",
+            f"Stream {name_eu}: 1 record not stored, as it is not in the configured catalog.",
         ),
     ]
 

@@ -75,11 +75,6 @@ class DustClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         _refuse_to_cross_the_network_in_clear(config.base_url)
-        workspace, space, self._data_source = (
-            quote(id_, safe="", errors="surrogatepass")
-            for id_ in (config.workspace_id, config.space_id, config.data_source_id)
-        )
-        self._space_url = f"{config.base_url}/api/v1/w/{workspace}/spaces/{space}"
         self._host = urlsplit(config.base_url).netloc
         self._route: str | None = None
         self._pacer = Pacer(window_s, clock=clock)
@@ -89,6 +84,12 @@ class DustClient:
         self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
         # An auth object rather than a header, which an entry in ~/.netrc would replace.
         self._session.auth = _BearerAuth(config.api_key)
+        # What is the same for every request is worked out once: half of what `Session.request`
+        # costs is to prepare headers and to look through the environment, each time.
+        self._prepared = {route: self._prepare(_documents_url(config, route)) for route in ROUTES}
+        self._send_options = self._session.merge_environment_settings(
+            config.base_url, {}, None, None, None
+        )
 
     def __enter__(self) -> DustClient:
         return self
@@ -198,14 +199,12 @@ class DustClient:
 
     def _try_once(self, task: _Task, route: str) -> Failure | None:
         try:
-            response = self._session.request(
-                task.method,
-                f"{self._space_url}/{route}/{self._data_source}/documents{task.path}",
-                data=task.body,
-                headers={"Content-Type": "application/json"} if task.body else None,
+            response = self._session.send(
+                self._request(task, route),
                 timeout=(CONNECT_TIMEOUT_S, self._read_timeout_s),
                 # A redirected POST would be followed as a GET: a 200, and nothing stored.
                 allow_redirects=False,
+                **self._send_options,
             )
         except (requests.RequestException, HTTPError) as error:
             return _network_failure(error, self._host, self._read_timeout_s)
@@ -213,6 +212,19 @@ class DustClient:
         if answer.status == 200 and task.succeeded(answer.json):
             return None
         return failure(answer)
+
+    def _prepare(self, url: str) -> requests.PreparedRequest:
+        return self._session.prepare_request(requests.Request("GET", url))
+
+    def _request(self, task: _Task, route: str) -> requests.PreparedRequest:
+        request = self._prepared[route].copy()
+        request.method = task.method
+        request.url = f"{request.url}{task.path}"
+        if task.body is not None:
+            request.body = task.body
+            request.headers["Content-Length"] = str(len(task.body))
+            request.headers["Content-Type"] = "application/json"
+        return request
 
 
 class _BearerAuth(AuthBase):
@@ -237,6 +249,14 @@ def _refuse_to_cross_the_network_in_clear(base_url: str) -> None:
             "The environment's HTTP proxy would carry the key across the network in clear: add "
             f"{urlsplit(base_url).hostname} to NO_PROXY."
         )
+
+
+def _documents_url(config: DustConfig, route: str) -> str:
+    workspace, space, data_source = (
+        quote(id_, safe="", errors="surrogatepass")
+        for id_ in (config.workspace_id, config.space_id, config.data_source_id)
+    )
+    return f"{config.base_url}/api/v1/w/{workspace}/spaces/{space}/{route}/{data_source}/documents"
 
 
 def _lists_documents(json: Any) -> bool:

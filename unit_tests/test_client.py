@@ -141,14 +141,14 @@ def test_netrc_does_not_replace_the_key(
 
 
 def test_environment_proxies_and_ca_bundles_are_used(
-    http: requests_mock.Mocker, client: DustClient, monkeypatch: pytest.MonkeyPatch
+    http: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own-ca.pem")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     http.get(HYPHEN, **LISTED)
-    client.check_connection()
+    DustClient(CONFIG).check_connection()
     assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
     assert http.request_history[0].verify == "/etc/own-ca.pem"
 

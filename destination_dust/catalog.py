@@ -66,7 +66,7 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
 
 
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:
-    stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace)
+    stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace or None)
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
         raise DustConfigError(

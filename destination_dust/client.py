@@ -14,7 +14,9 @@ from urllib.parse import quote, urlsplit
 import orjson
 import requests
 from airbyte_cdk.models import StreamDescriptor
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util import Retry
@@ -80,15 +82,20 @@ class DustClient:
         self._pacer = Pacer(window_s, clock=clock)
         self._read_timeout_s = read_timeout_s
         self._sleep = sleep
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
+        self._session = _Session()
+        self._session.mount("https://", _OneHostAdapter())
+        self._session.mount("http://", _OneHostAdapter())
+        # In place of the headers of requests: each of them costs as much as a field of a record.
+        self._session.headers = CaseInsensitiveDict(
+            {"User-Agent": f"destination-dust/{__version__}", "Accept": "application/json"}
+        )
         # An auth object rather than a header, which an entry in ~/.netrc would replace.
         self._session.auth = _BearerAuth(config.api_key)
         # What is the same for every request is worked out once: half of what `Session.request`
         # costs is to prepare headers and to look through the environment, each time.
         self._prepared = {route: self._prepare(_documents_url(config, route)) for route in ROUTES}
         self._send_options = self._session.merge_environment_settings(
-            config.base_url, {}, None, None, None
+            config.base_url, proxies={}, stream=False, verify=None, cert=None
         )
 
     def __enter__(self) -> DustClient:
@@ -202,12 +209,10 @@ class DustClient:
             response = self._session.send(
                 self._request(task, route),
                 timeout=(CONNECT_TIMEOUT_S, self._read_timeout_s),
-                # A redirected POST would be followed as a GET: a 200, and nothing stored.
-                allow_redirects=False,
                 **self._send_options,
             )
-        except (requests.RequestException, HTTPError) as error:
-            return _network_failure(error, self._host, self._read_timeout_s)
+        except (OSError, HTTPError) as error:
+            return _network_failure(error, self._host)
         answer = _answer(response)
         if answer.status == 200 and task.succeeded(answer.json):
             return None
@@ -227,6 +232,27 @@ class DustClient:
         return request
 
 
+class _Session(requests.Session):
+    """A session for which a redirect is an answer.
+
+    Followed, a redirected POST would become a GET: a 200, and nothing stored.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+class _OneHostAdapter(HTTPAdapter):
+    """Looks for its connection pool once: all requests go to one host, with the same settings."""
+
+    _pool: Any = None
+
+    def get_connection_with_tls_context(self, *request_and_settings: Any, **settings: Any) -> Any:
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*request_and_settings, **settings)
+        return self._pool
+
+
 class _BearerAuth(AuthBase):
     def __init__(self, api_key: str) -> None:
         self._authorization = f"Bearer {api_key}"
@@ -243,7 +269,11 @@ def _refuse_to_cross_the_network_in_clear(base_url: str) -> None:
     proxy = select_proxy(base_url, get_environ_proxies(base_url))
     if proxy is None:
         return
-    proxy_host = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+    try:
+        proxy_host = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname
+    except ValueError:
+        # `from None`: a proxy's URL may hold a password.
+        raise DustConfigError("HTTP_PROXY is not a URL: correct it or unset it.") from None
     if not is_loopback(proxy_host or ""):
         raise DustConfigError(
             "The environment's HTTP proxy would carry the key across the network in clear: add "
@@ -282,14 +312,14 @@ def _retry_after_s(value: str | None) -> float | None:
         return None
     try:
         return Retry().parse_retry_after(value)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):
         return None
 
 
-def _network_failure(error: Exception, host: str, read_timeout_s: float) -> Failure:
+def _network_failure(error: Exception, host: str) -> Failure:
     """Return what an exception of the HTTP client means. Its own text is for programmers."""
-    if isinstance(error, ValueError):
-        # requests' own refusals. They are no `cause`, as they quote URLs: a proxy's has a password.
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        # They are no `cause`, as they quote URLs: a proxy's has a password.
         return Failure(
             said=f"no request can be made for {host}",
             advice="Check base_url and the environment's proxy settings (HTTPS_PROXY).",
@@ -303,27 +333,37 @@ def _network_failure(error: Exception, host: str, read_timeout_s: float) -> Fail
             kind=DustConfigError,
             cause=error,
         )
-    if _any_is(causes, socket.gaierror):
-        said = f"the host name {host} could not be resolved (DNS)"
-    elif _any_is(causes, requests.exceptions.ProxyError):
-        said = f"the proxy to {host} did not work"
-    elif _any_is(causes, requests.exceptions.SSLError):
-        said = f"no TLS connection to {host} could be made"
-    elif _any_is(causes, requests.exceptions.ConnectTimeout):
-        said = f"{host} could not be reached within {CONNECT_TIMEOUT_S} s: timed out"
-    elif _any_is(causes, requests.exceptions.ReadTimeout):
-        said = f"{host} did not answer within {read_timeout_s:g} s: timed out"
-    elif _any_is(causes, ConnectionRefusedError):
-        said = f"{host} refused the connection"
-    else:
-        said = f"the connection to {host} broke"
+    if type(error) is OSError and error.errno is None:
+        # What requests raises when it does not find its bundle of certificates.
+        return Failure(
+            said="the certificates to verify TLS with could not be read",
+            advice="Check the file that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names, or unset it.",
+            kind=DustConfigError,
+            cause=error,
+        )
     return Failure(
-        said=said,
+        said=_what_broke(causes, host),
         advice="Check base_url, and the network and proxy settings of the machine this runs on.",
         kind=DustUnavailableError,
         can_pass=True,
         cause=error,
     )
+
+
+def _what_broke(causes: list[BaseException], host: str) -> str:
+    if _any_is(causes, socket.gaierror):
+        return f"the host name {host} could not be resolved (DNS)"
+    if _any_is(causes, requests.exceptions.ProxyError):
+        return f"the proxy to {host} did not work"
+    if _any_is(causes, requests.exceptions.SSLError):
+        return f"no TLS connection to {host} could be made"
+    if _any_is(causes, requests.exceptions.ConnectTimeout):
+        return f"{host} could not be reached in time (timed out)"
+    if _any_is(causes, requests.exceptions.Timeout):
+        return f"{host} did not answer in time (timed out)"
+    if _any_is(causes, ConnectionRefusedError):
+        return f"{host} refused the connection"
+    return f"the connection to {host} broke"
 
 
 def _any_is(causes: list[BaseException], kind: type[BaseException]) -> bool:

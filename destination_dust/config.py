@@ -31,7 +31,7 @@ class DustConfig:
     def from_mapping(cls, config: Mapping[str, Any]) -> DustConfig:
         """Return the settings, stripped of surrounding white space.
 
-        Raises DustConfigError, which names the field and never quotes a value.
+        Raises DustConfigError, which names the field and does not quote what a user entered.
         """
         return cls(
             api_key=_api_key(_required(config, "api_key")),

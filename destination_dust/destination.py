@@ -19,6 +19,7 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
+from destination_dust import exact_json
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
@@ -85,6 +86,8 @@ class DestinationDust(Destination):
         As in the CDK, whose own `run` leaves messages in a buffer and rebuilds each STATE.
         """
         init_uncaught_exception_handler(logger)
+        # Its warnings quote what servers sent.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         for message in self.run_cmd(self.parse_args(args)):
             write_message(message, sys.stdout.buffer)
 
@@ -93,13 +96,16 @@ class DestinationDust(Destination):
         """Return the settings in a JSON file. Raises DustConfigError when there are none.
 
         The key is made known to the CDK's secret filter at once, since the validation that follows
-        quotes what it refuses, and not every CDK does this for a destination.
+        quotes what it refuses, and not every CDK does this for a destination. It is stripped before
+        that: a filter for a blank would mask every blank.
         """
         try:
             config = dict(Destination.read_config(config_path))
         except (OSError, ValueError) as error:
             raise DustConfigError(f"Could not read the settings: {error}") from error
-        add_to_secrets(str(config.get("api_key", "")))
+        if isinstance(config.get("api_key"), str):
+            config["api_key"] = config["api_key"].strip()
+        _register_secret(str(config.get("api_key") or ""))
         return config
 
     def _run_write(
@@ -115,6 +121,11 @@ class DestinationDust(Destination):
 
     def _client(self, config: Mapping[str, Any]) -> DustClient:
         dust_config = DustConfig.from_mapping(config)
-        # What reaches Dust is the stripped key, which the CDK does not know.
-        add_to_secrets(dust_config.api_key)
+        _register_secret(dust_config.api_key)
         return DustClient(dust_config, **self._client_options)
+
+
+def _register_secret(secret: str) -> None:
+    """Have the CDK mask the secret in all it prints, also where it stands in a line of JSON."""
+    add_to_secrets(secret)
+    add_to_secrets(exact_json.dumps(secret)[1:-1])

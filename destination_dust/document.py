@@ -23,7 +23,8 @@ _URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
 
 _DIGEST_CHARACTERS = 16
 _NOT_ID_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
-_ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z")
+# Alone, sixteen digits are more likely a number than a digest.
+_ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z")
 _CONTROL_TO_SPACE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
 
@@ -194,6 +195,8 @@ def clip(text: str, utf16_units: int) -> str:
     Dust counts as JavaScript does, so an emoji counts twice. Lone surrogates, which cannot be sent,
     become U+FFFD.
     """
+    if text.isascii():
+        return text[:utf16_units]
     # No character has less than one unit: what is cut here could not stay.
     units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
     whole = units.decode("utf-16-le", "replace")
@@ -214,7 +217,7 @@ def _is_ambiguous(key: tuple[str, ...]) -> bool:
     return (
         "" in key
         or (len(key) > 1 and any("-" in value for value in key))
-        # It could be the id of another record with its digest.
+        # It could be the digest of another record, or end in it.
         or _ENDS_LIKE_A_DIGEST.search(key[-1]) is not None
     )
 
@@ -234,4 +237,9 @@ def _is_dust_url(text: str) -> bool:
         url = Url(text)
     except ValueError:
         return False
-    return url.scheme in ("http", "https") and "//" not in (url.path or "")
+    return (
+        url.scheme in ("http", "https")
+        and "//" not in (url.path or "")
+        # Which characters beyond these a host may hold depends on the Unicode of the server.
+        and max(url.unicode_host() or "") <= "\uffff"
+    )

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from airbyte_cdk.models import FailureType, StreamDescriptor
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 
@@ -24,6 +25,8 @@ class DustError(AirbyteTracedException, RuntimeError):
     kind: ClassVar[FailureType] = FailureType.system_error
 
     def __init__(self, message: str, *, stream: StreamDescriptor | None = None) -> None:
+        # The CDK masks secrets in the line it prints, where JSON has escaped the quotes of a key.
+        message = filter_secrets(message)
         # A lone surrogate in a message would make the CDK fail while it prints the TRACE.
         message = message.encode("utf-8", "backslashreplace").decode("utf-8")
         super().__init__(

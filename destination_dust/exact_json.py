@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
 MAX_NESTING = 500
@@ -64,7 +65,7 @@ def _refuse_constant(_name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
-_encode_plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_scalar = json.JSONEncoder(allow_nan=False).encode
 
 
 def _nesting(value: Any) -> int:
@@ -86,18 +87,21 @@ def _write(
     `newline` is the line break with the indentation of the line that the value starts on, or
     empty for compact JSON.
     """
+    if isinstance(value, str):
+        write(encode_basestring(value))
+        return
     if isinstance(value, Number):
         write(value.literal)
         return
     if not isinstance(value, (dict, list)) or not value:
-        write(_encode_plain(value))
+        write(_encode_scalar(value))
         return
 
     items: Iterable[tuple[str, Any]]
     if isinstance(value, dict):
         colon = ": " if newline else ":"
         pairs = sorted(value.items()) if sort_keys else value.items()
-        items = ((_encode_plain(key) + colon, item) for key, item in pairs)
+        items = ((encode_basestring(key) + colon, item) for key, item in pairs)
         opening, closing = "{}"
     else:
         items = (("", item) for item in value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from airbyte_cdk.models import StreamDescriptor
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust.errors import (
     DustConfigError,
@@ -16,6 +18,7 @@ from destination_dust.errors import (
 )
 
 _MAX_QUOTED_CHARACTERS = 500
+_DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
 _REGIONS = "https://dust.tt is the US, https://eu.dust.tt is Europe"
 _TRY_LATER = "Run the sync again later; if this goes on, see https://status.dust.tt."
@@ -37,7 +40,9 @@ class Answer:
     def envelope(self) -> dict[str, Any] | None:
         """Return the `error` object that Dust itself sends with an error, if there is one."""
         error = self.json.get("error") if isinstance(self.json, dict) else None
-        return error if isinstance(error, dict) and isinstance(error.get("type"), str) else None
+        if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+            return None
+        return error if _DUST_ERROR_TYPE.fullmatch(str(error.get("type"))) else None
 
 
 @dataclass(frozen=True)
@@ -181,20 +186,23 @@ def _meaning(answer: Answer) -> tuple[type[DustError], str]:
 
 
 def _said(answer: Answer) -> str:
-    """Return who answered what. Bodies of other servers are not quoted: they may echo a record."""
+    """Return who answered what. Only Dust's own words are quoted: others may echo a record."""
     status = answer.status
     if answer.envelope:
-        message = str(answer.envelope.get("message", ""))[:_MAX_QUOTED_CHARACTERS]
+        # Secrets are masked before the cut: half a key would not be recognised.
+        message = filter_secrets(answer.envelope["message"])[:_MAX_QUOTED_CHARACTERS]
         return f'Dust answered {status} {answer.envelope["type"]}, "{message}"'
     if 300 <= status < 400:
-        return f"the server redirects ({status}) to {_without_query(answer.location)}"
+        return f"the server redirects ({status}) to {_address(answer.location)}"
     if status == 200:
         return f"{_host(answer.url)} answered 200, but not as Dust does"
     return f"{_host(answer.url)} answered {status} without Dust's error message"
 
 
-def _without_query(location: str | None) -> str:
-    return (location or "an unnamed address").partition("?")[0].partition("#")[0]
+def _address(location: str | None) -> str:
+    """Return the target of a redirect without what may be secret in it: user, query, fragment."""
+    address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location or "", flags=re.DOTALL)
+    return address[:_MAX_QUOTED_CHARACTERS] or "an unnamed address"
 
 
 def _host(url: str) -> str:

@@ -109,7 +109,8 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
         raise _input_error(number, "it is a RECORD without an integer 'emitted_at'")
     return AirbyteRecordMessage(
         stream=record["stream"],
-        namespace=record.get("namespace"),
+        # As in the catalog, an empty namespace is none.
+        namespace=record.get("namespace") or None,
         data=record["data"],
         emitted_at=emitted_at,
     )

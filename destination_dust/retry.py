@@ -22,7 +22,8 @@ class Retries:
     up to half longer, at random, so that syncs which failed together do not return together.
 
     With a `pacer` a 429 is none of the three: it passes when a slot of the rate limit becomes free,
-    and the pacer knows best when that is. Only windows full of 429s end the patience.
+    and where the server does not say when that is, the pacer knows best. Only windows full of 429s
+    end the patience.
     """
 
     def __init__(self, pacer: Pacer | None = None) -> None:
@@ -46,7 +47,7 @@ class Retries:
     def _throttled_wait_s(self, failed: Failure, pacer: Pacer) -> float | None:
         wait_s = pacer.throttled_wait_s()
         if failed.retry_after_s is not None:
-            wait_s = min(failed.retry_after_s, MAX_RETRY_AFTER_S)
+            wait_s = _within_bounds(failed.retry_after_s)
         if self._throttled_s > _PATIENCE_WINDOWS * pacer.window_s:
             return None
         self._throttled_s += wait_s
@@ -57,6 +58,11 @@ class Retries:
             return None
         self._failures += 1
         if failed.retry_after_s is not None:
-            return min(failed.retry_after_s, MAX_RETRY_AFTER_S)
+            return _within_bounds(failed.retry_after_s)
         jitter = random.uniform(1.0, 1.5)  # noqa: S311 - it spreads load, it guards nothing
         return FIRST_BACKOFF_S * 2.0 ** (self._failures - 1) * jitter
+
+
+def _within_bounds(retry_after_s: float) -> float:
+    # "Now" would be a request as fast as the last one failed.
+    return min(max(retry_after_s, FIRST_BACKOFF_S), MAX_RETRY_AFTER_S)

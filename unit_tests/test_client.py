@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 import requests_mock
+import urllib3
 from airbyte_cdk.models import AirbyteRecordMessage, FailureType
 
 from destination_dust.client import DustClient, Effort
@@ -99,15 +100,15 @@ def test_every_request_has_timeouts(http: requests_mock.Mocker, client: DustClie
     assert [request.timeout for request in http.request_history] == [(10, 120)] * 2
 
 
+@pytest.mark.parametrize("elsewhere", ["https://elsewhere.example/", "http://[::1"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(
-    http: requests_mock.Mocker, client: DustClient, status: int
+    http: requests_mock.Mocker, client: DustClient, status: int, elsewhere: str
 ) -> None:
     """The POST would become a GET: a 200, and nothing stored."""
-    elsewhere = "https://elsewhere.example/"
     http.post(f"{HYPHEN}/users-1", status_code=status, headers={"Location": elsewhere})
-    http.get(elsewhere, **stored())
-    http.post(elsewhere, **stored())
+    http.get("https://elsewhere.example/", **stored())
+    http.post("https://elsewhere.example/", **stored())
     message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
     assert f"the server redirects ({status}) to {elsewhere}." in message
     assert http.call_count == 1
@@ -164,6 +165,10 @@ def test_no_proxy_carries_the_key_in_clear(monkeypatch: pytest.MonkeyPatch) -> N
         "The environment's HTTP proxy would carry the key across the network in clear: add "
         "localhost to NO_PROXY."
     )
+    monkeypatch.setenv("HTTP_PROXY", "http://me:password@[::1")
+    assert failure_of(lambda: DustClient(local), DustConfigError) == (
+        "HTTP_PROXY is not a URL: correct it or unset it."
+    )
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
     DustClient(local)
 
@@ -188,6 +193,15 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
         f"{UNDERSCORE}/users-3",
     ]
     assert caplog.messages == ["dust.tt serves documents under /data_sources/: keeping to that."]
+
+
+def test_the_briefs_own_route_is_not_worth_a_word(
+    http: requests_mock.Mocker, client: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    http.post(f"{HYPHEN}/users-1", **stored())
+    with caplog.at_level(logging.INFO, "airbyte"):
+        client.upsert_document(user())
+    assert caplog.messages == []
 
 
 def test_after_a_success_a_404_is_an_answer(http: requests_mock.Mocker, client: DustClient) -> None:
@@ -241,6 +255,8 @@ RETRYABLE: list[Any] = [
     pytest.param({"exc": requests.exceptions.ReadTimeout}, id="read timeout"),
     pytest.param({"exc": requests.exceptions.ConnectionError}, id="broken connection"),
     pytest.param({"exc": requests.exceptions.ChunkedEncodingError}, id="broken body"),
+    pytest.param({"exc": requests.exceptions.InvalidHeader}, id="broken headers"),
+    pytest.param({"exc": urllib3.exceptions.ProtocolError}, id="urllib3's own"),
     pytest.param({"text": "<html>Sign in</html>"}, id="200 with HTML"),
     pytest.param({"text": '{"document":{"docum'}, id="200 truncated"),
     pytest.param(stored("users-9"), id="200 for another document"),
@@ -258,10 +274,10 @@ def test_what_can_pass_is_tried_three_times_more(
 ) -> None:
     """With growing waits, each of them logged; then the sync may go on another day."""
     http.post(f"{HYPHEN}/users-1", [answer])
-    effort = Effort()
+    effort = Effort(retries=10)
     failure_of(lambda: client.upsert_document(user(), effort), DustUnavailableError)
     assert http.call_count == 4
-    assert effort.retries == 3
+    assert effort.retries == 13
     assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
     assert len(waits) == len(caplog.messages) == 3
     assert "Retry 1 in " in caplog.messages[0]
@@ -282,15 +298,8 @@ def test_a_retry_that_succeeds_is_the_end_of_it(
 
 @pytest.mark.parametrize(
     ("header", "expected_s"),
-    [
-        pytest.param("7", 7, id="seconds"),
-        pytest.param("4000", 300, id="at most five minutes"),
-        pytest.param(
-            format_datetime(datetime.now(timezone.utc) + timedelta(seconds=200), usegmt=True),
-            190,
-            id="date",
-        ),
-    ],
+    [("7", 7), ("4000", 300), ("date", 190)],
+    ids=["seconds", "at most five minutes", "date"],
 )
 def test_retry_after_is_obeyed(
     http: requests_mock.Mocker,
@@ -299,19 +308,25 @@ def test_retry_after_is_obeyed(
     header: str,
     expected_s: float,
 ) -> None:
+    if header == "date":
+        soon = datetime.now(timezone.utc) + timedelta(seconds=200)
+        header = format_datetime(soon, usegmt=True)
     throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
-    effort = Effort()
+    effort = Effort(rate_limit_wait_s=1000.0)
     client.upsert_document(user(), effort)
     (wait_s,) = waits
     assert expected_s <= wait_s <= expected_s + 15
-    assert effort.rate_limit_wait_s == wait_s
+    assert effort.rate_limit_wait_s == 1000.0 + wait_s
 
 
+@pytest.mark.parametrize(
+    "header", ["soon", "-5", "1.5", "9" * 5000, "Wed, 21 Oct 99999 07:28:00 GMT"]
+)
 def test_a_retry_after_that_is_no_time_is_ignored(
-    http: requests_mock.Mocker, client: DustClient, waits: list[float]
+    http: requests_mock.Mocker, client: DustClient, waits: list[float], header: str
 ) -> None:
-    throttled = {**refusal(503), "headers": {"Retry-After": "soon"}}
+    throttled = {**refusal(503), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
     effort = Effort()
     client.upsert_document(user(), effort)
@@ -396,13 +411,13 @@ def with_cause(error: Exception, cause: Exception) -> Exception:
         pytest.param(
             requests.exceptions.ConnectTimeout(),
             DustUnavailableError,
-            "dust.tt could not be reached within 10 s: timed out",
+            "dust.tt could not be reached in time (timed out)",
             id="connect timeout",
         ),
         pytest.param(
             requests.exceptions.ReadTimeout(),
             DustUnavailableError,
-            "dust.tt did not answer within 120 s: timed out",
+            "dust.tt did not answer in time (timed out)",
             id="read timeout",
         ),
         pytest.param(
@@ -430,6 +445,12 @@ def with_cause(error: Exception, cause: Exception) -> Exception:
             id="broken",
         ),
         pytest.param(
+            OSError("Could not find a suitable TLS CA certificate bundle, invalid path: ..."),
+            DustConfigError,
+            "the certificates to verify TLS with could not be read",
+            id="CA bundle",
+        ),
+        pytest.param(
             requests.exceptions.InvalidProxyURL("http://user:password@proxy"),
             DustConfigError,
             "no request can be made for dust.tt",
@@ -446,4 +467,4 @@ def test_a_network_failure_is_told_in_a_users_words(
 ) -> None:
     http.get(HYPHEN, exc=error)
     message = failure_of(client.check_connection, kind)
-    assert message.startswith(f"Could not list the data source's documents: {said}. Check base_url")
+    assert message.startswith(f"Could not list the data source's documents: {said}. Check ")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +159,29 @@ def test_the_key_is_known_to_the_secret_filter(http: requests_mock.Mocker) -> No
     http.get(DOCUMENTS, json={"documents": []})
     DestinationDust().check(LOGGER, CONFIG)
     assert filter_secrets("key=sk-very-secret.") == "key=****."
+
+
+@pytest.mark.parametrize("key", ['sk-with"quote', "sk-with\\backslash"])
+def test_a_key_that_json_escapes_is_masked_in_a_failure(
+    http: requests_mock.Mocker, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """The CDK looks for the key in the line of JSON, where it stands with escapes."""
+    body = {"error": {"type": "bad_request", "message": f"You sent {key}."}}
+    http.post(f"{DOCUMENTS}/users-1", json=body, status_code=400)
+    with pytest.raises(DustError) as failed:
+        list(DestinationDust().write({**CONFIG, "api_key": key}, catalog(), [record(1)]))
+    assert "You sent ****." in str(failed.value.message)
+    failed.value.emit_message()
+    assert "sk-with" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-'in a list\n"], {"k": 'sk-"quoted'}, "  "])
+def test_a_key_is_masked_as_soon_as_it_is_read(tmp_path: Path, key: object) -> None:
+    """The validation that follows quotes what it refuses."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**CONFIG, "api_key": key}), encoding="utf-8")
+    config = DestinationDust.read_config(str(path))
+    refusal = f"{config['api_key']!r} is not of type 'string'"
+    assert "sk-" not in filter_secrets(refusal)
+    assert "sk-" not in filter_secrets(json.dumps(refusal))
+    assert filter_secrets("a b") == "a b"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from airbyte_cdk.models import AirbyteRecordMessage, StreamDescriptor
 
 from destination_dust import exact_json
-from destination_dust.document import Document, Stream, clip, document
+from destination_dust.document import Document, Stream, clip, document, document_id, source_url_of
 
 USERS = Stream("users", primary_key=(("id",),))
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
@@ -544,3 +545,28 @@ def test_an_id_is_the_same_in_every_process() -> None:
     assert outputs == {
         "users-__a__2__b__3__c__1_-e69912653c36605a\nevents-21c462b958096775\n",
     }
+
+
+@pytest.mark.parametrize("key", ["deadbeefdeadbeef", "0123456789abcdef"])
+def test_a_key_that_could_be_the_hash_of_a_record_without_key_gets_a_digest(key: str) -> None:
+    stream = Stream("users", primary_key=(("id",),))
+    assert re.fullmatch(rf"users-{key}-[0-9a-f]{{16}}", document_id(stream, (key,), {}))
+
+
+def test_sixteen_decimal_digits_are_a_plain_key() -> None:
+    stream = Stream("users", primary_key=(("id",),))
+    assert document_id(stream, ("1736365559000123",), {}) == "users-1736365559000123"
+
+
+def test_a_record_without_its_key_never_shares_an_id_with_a_key_that_looks_like_its_hash() -> None:
+    stream = Stream("users", primary_key=(("id",),))
+    without_key = document_id(stream, None, {"id": None, "v": 1})
+    assert document_id(stream, (without_key.removeprefix("users-"),), {}) != without_key
+
+
+@pytest.mark.parametrize("host", ["\U0002ebf0.com", "xn--8g0n.com"])
+def test_a_host_beyond_the_basic_plane_is_not_sent(host: str) -> None:
+    """Dust's parser may know fewer of these characters, and then refuses the whole document."""
+    assert source_url_of({"url": f"https://{host}/", "link": "https://example.com/"}) == (
+        "https://example.com/"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
 from destination_dust.errors import (
     DustConfigError,
@@ -15,6 +16,15 @@ from destination_dust.errors import (
 from destination_dust.failures import Answer, failure
 
 URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
+
+
+# What a server that echoes could send in the shape of Dust's errors.
+ECHOES: list[Any] = [
+    {"error": {"type": "bad", "message": ["a", "record"]}},
+    {"error": {"type": "bad"}},
+    {"error": {"type": "a record, much longer than a type", "message": "It said so."}},
+    {"error": {"type": "x" * 65, "message": "It said so."}},
+]
 
 
 def answer(status: int, type_: str | None = None, **rest: Any) -> Answer:
@@ -79,8 +89,13 @@ def test_the_status_decides_where_dust_did_not_say_why(
 
 def test_a_redirect_names_its_target_without_the_query() -> None:
     """A query may hold a session or a token."""
-    meaning = failure(answer(302, location="https://login.example/sso?token=1#top"))
-    assert meaning.said == "the server redirects (302) to https://login.example/sso"
+    for location in (
+        "https://login.example/sso?token=1#top",
+        "https://login.example/sso#token",
+        "https://me:password@login.example/sso",
+    ):
+        meaning = failure(answer(302, location=location))
+        assert meaning.said == "the server redirects (302) to https://login.example/sso"
     assert meaning.kind is DustConfigError
     assert failure(answer(304)).said == "the server redirects (304) to an unnamed address"
 
@@ -90,7 +105,17 @@ def test_a_long_message_is_cut() -> None:
     assert len(failure(long).said) < 600
 
 
-@pytest.mark.parametrize("json", [[], {}, {"error": "text"}, {"error": {"type": 5}}, "text", None])
+@pytest.mark.parametrize(
+    "json", [[], {}, {"error": "text"}, {"error": {"type": 5}}, "text", None, *ECHOES]
+)
 def test_what_is_no_envelope_is_not_quoted(json: Any) -> None:
     """A proxy's error page may echo what was sent: a record, or the key."""
     assert "without Dust's error message" in failure(Answer(500, URL, json=json)).said
+
+
+def test_a_key_is_masked_before_a_message_is_cut() -> None:
+    """Half a key would not be recognised."""
+    add_to_secrets("sk-very-secret-indeed")
+    message = "x" * 490 + "sk-very-secret-indeed"
+    echo = Answer(400, URL, json={"error": {"type": "bad_request", "message": message}})
+    assert "sk-" not in failure(echo).said

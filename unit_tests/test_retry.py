@@ -34,11 +34,12 @@ def test_waits_double_from_one_second(failed: Failure) -> None:
     assert len({waits[0] for waits in runs}) > 1
 
 
-@pytest.mark.parametrize(("retry_after_s", "wait_s"), [(0, 0), (7, 7), (300, 300), (3600, 300)])
+@pytest.mark.parametrize(("retry_after_s", "wait_s"), [(0, 1), (7, 7), (300, 300), (3600, 300)])
 @pytest.mark.parametrize("pacer", [None, Pacer()])
 def test_the_servers_own_wait_is_obeyed_up_to_five_minutes(
     pacer: Pacer | None, retry_after_s: float, wait_s: float
 ) -> None:
+    """And for a second at least: "now" would be a tight loop."""
     assert Retries(pacer).wait_s(answered(429, retry_after_s)) == wait_s
 
 
@@ -61,3 +62,7 @@ def test_an_endless_429_is_waited_for_longer_than_a_window_and_less_than_five_mi
         now_s += wait_s
     assert 60 < now_s < 300
     assert len(waits_s(BROKEN, retries)) == 2
+
+
+def test_an_endless_429_that_says_now_ends_too() -> None:
+    assert 60 < sum(waits_s(answered(429, retry_after_s=0), Retries(Pacer()))) < 300

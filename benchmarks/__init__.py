@@ -1,0 +1,1 @@
+"""What a record costs, beside other ways to do the same work."""

@@ -213,13 +213,16 @@ class DustClient:
             )
         except (OSError, HTTPError) as error:
             return _network_failure(error, self._host)
-        answer = _answer(response)
-        if answer.status == 200 and task.succeeded(answer.json):
+        json = _json(response)
+        if response.status_code == 200 and task.succeeded(json):
             return None
-        return failure(answer)
+        return failure(_answer(response, json))
 
     def _prepare(self, url: str) -> requests.PreparedRequest:
-        return self._session.prepare_request(requests.Request("GET", url))
+        try:
+            return self._session.prepare_request(requests.Request("GET", url))
+        except requests.exceptions.InvalidURL as error:
+            raise DustConfigError("base_url names no host that a request can go to.") from error
 
     def _request(self, task: _Task, route: str) -> requests.PreparedRequest:
         request = self._prepared[route].copy()
@@ -293,11 +296,14 @@ def _lists_documents(json: Any) -> bool:
     return isinstance(json, dict) and isinstance(json.get("documents"), list)
 
 
-def _answer(response: requests.Response) -> Answer:
+def _json(response: requests.Response) -> Any:
     try:
-        json = orjson.loads(response.content)
+        return orjson.loads(response.content)
     except ValueError:
-        json = None
+        return None
+
+
+def _answer(response: requests.Response, json: Any) -> Answer:
     return Answer(
         status=response.status_code,
         url=response.url,

@@ -14,7 +14,6 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.dust_store import Options
 from integration_tests.in_process import sync
 from integration_tests.local_dust import Fault, LocalDust, random_faults
 
@@ -212,16 +211,3 @@ def test_a_pause_longer_than_keep_alive_costs_no_retry() -> None:
         assert done.waits_s == []
         assert requests_per_document(dust) == {"users-1": 1, "users-2": 1, "users-3": 1}
         assert len({request.connection for request in dust.requests}) == 2
-
-
-def test_the_full_rate_of_a_limit_is_reached_and_survived() -> None:
-    """Over real HTTP, with a window of two seconds: nothing fails, and refusals are few."""
-    options = Options(upserts_per_window=40, window_s=2.0)
-    lines = [*(record("users", {"id": id_}) for id_ in range(120)), state(120)]
-    with LocalDust(options) as dust:
-        done = sync(dust.config, USERS, lines, window_s=2.0, sleep=time.sleep)
-        assert done.error is None
-        assert done.states == [state(120)]
-        assert len(dust.documents) == 120
-        # 120 upserts and the unknown route; every other request was refused.
-        assert len(dust.requests) - 121 <= 3 * 3

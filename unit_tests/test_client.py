@@ -128,6 +128,13 @@ def test_ids_are_percent_encoded(http: requests_mock.Mocker) -> None:
     )
 
 
+@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
+def test_a_host_that_no_request_can_go_to_is_a_wrong_setting(host: str) -> None:
+    config = DustConfig(KEY, "w1", "vlt_1", "dts_1", f"https://{host}")
+    message = failure_of(lambda: DustClient(config), DustConfigError)
+    assert message == "base_url names no host that a request can go to."
+
+
 def test_netrc_does_not_replace_the_key(
     http: requests_mock.Mocker,
     client: DustClient,

@@ -1,0 +1,75 @@
+"""Dust's rate limit over real HTTP, with windows of two seconds.
+
+The figures at Dust's own size are those of `unit_tests/test_pacing.py`, in simulated time.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from airbyte_cdk.models import FailureType
+
+from integration_tests.connector import catalog, record, state, stream
+from integration_tests.dust_store import Options
+from integration_tests.in_process import Sync, sync
+from integration_tests.local_dust import LocalDust
+
+STREAMS = catalog(stream("users", "id"), stream("teams", "id"))
+LIMIT = 40
+WINDOW_S = 2.0
+
+
+def write(dust: LocalDust, name: str, records: int) -> Sync:
+    """Write records and a state in real time."""
+    lines = [*(record(name, {"id": id_}) for id_ in range(records)), state(records)]
+    return sync(dust.config, STREAMS, lines, window_s=WINDOW_S, sleep=time.sleep)
+
+
+def limited() -> LocalDust:
+    return LocalDust(Options(upserts_per_window=LIMIT, window_s=WINDOW_S))
+
+
+def test_alone_nothing_fails_and_refusals_are_few() -> None:
+    with limited() as dust:
+        done = write(dust, "users", 3 * LIMIT)
+        assert done.error is None
+        assert done.states == [state(3 * LIMIT)]
+        assert len(dust.documents) == 3 * LIMIT
+        # Beside the upserts and the unknown route, every request was refused.
+        assert len(dust.requests) - 3 * LIMIT - 1 <= 3 * 3
+
+
+def test_two_connectors_on_one_workspace_both_finish() -> None:
+    with limited() as dust, ThreadPoolExecutor() as threads:
+        syncs = [threads.submit(write, dust, name, 2 * LIMIT) for name in ("users", "teams")]
+        for one in syncs:
+            assert one.result().error is None
+            assert one.result().states == [state(2 * LIMIT)]
+        assert len(dust.documents) == 4 * LIMIT
+
+
+def test_a_window_used_up_by_somebody_else_is_waited_out() -> None:
+    with limited() as dust:
+        write(dust, "teams", LIMIT)
+        done = write(dust, "users", 5)
+        assert done.error is None
+        assert len(dust.documents) == LIMIT + 5
+
+
+def test_a_429_that_never_ends_fails_in_dusts_words() -> None:
+    """After more than one window and less than five minutes, in a time that only waits pass."""
+    now_s = 0.0
+
+    def sleep(wait_s: float) -> None:
+        nonlocal now_s
+        now_s += wait_s
+
+    with LocalDust(Options(upserts_per_window=0)) as dust:
+        lines = [record("users", {"id": 1}), state(1)]
+        done = sync(dust.config, STREAMS, lines, clock=lambda: now_s, sleep=sleep)
+    assert done.states == []
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert "Dust answered 429 rate_limit_error" in str(done.error.message)
+    assert 60 < now_s < 300

@@ -95,7 +95,7 @@ class DustClient:
         # costs is to prepare headers and to look through the environment, each time.
         self._prepared = {route: self._prepare(_documents_url(config, route)) for route in ROUTES}
         self._send_options = self._session.merge_environment_settings(
-            config.base_url, proxies={}, stream=False, verify=None, cert=None
+            config.base_url, proxies={}, stream=True, verify=None, cert=None
         )
 
     def __enter__(self) -> DustClient:
@@ -211,9 +211,10 @@ class DustClient:
                 timeout=(CONNECT_TIMEOUT_S, self._read_timeout_s),
                 **self._send_options,
             )
+            body = response.raw.read(decode_content=True)
         except (OSError, HTTPError) as error:
             return _network_failure(error, self._host)
-        json = _json(response)
+        json = _json(body)
         if response.status_code == 200 and task.succeeded(json):
             return None
         return failure(_answer(response, json))
@@ -246,7 +247,7 @@ class _Session(requests.Session):
 
 
 class _OneHostAdapter(HTTPAdapter):
-    """Looks for its connection pool once: all requests go to one host, with the same settings."""
+    """Looks only once for what is the same for all requests to one host with the same settings."""
 
     _pool: Any = None
 
@@ -254,6 +255,9 @@ class _OneHostAdapter(HTTPAdapter):
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*request_and_settings, **settings)
         return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        return super().request_url(request, proxies) if proxies else request.path_url
 
 
 class _BearerAuth(AuthBase):
@@ -296,9 +300,9 @@ def _lists_documents(json: Any) -> bool:
     return isinstance(json, dict) and isinstance(json.get("documents"), list)
 
 
-def _json(response: requests.Response) -> Any:
+def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(response.content)
+        return orjson.loads(body)
     except ValueError:
         return None
 

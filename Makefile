@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sync test format dust clean
+.PHONY: sync test format dust bench clean
 
 sync: .venv/installed
 	$(BIN)/python -m integration_tests.sync_sample
@@ -20,11 +20,20 @@ format: .venv/installed
 dust: .venv/installed
 	$(BIN)/python -m integration_tests.local_dust
 
+bench: .venv/installed .venv-singer/installed .venv-dlt/installed
+	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.latency
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-singer .venv-dlt .mypy_cache .pytest_cache .ruff_cache
 
 .venv/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 10) <= sys.version_info < (3, 14) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+.venv-%/installed: benchmarks/requirements-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@

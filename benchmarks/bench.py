@@ -302,12 +302,11 @@ def singer_record(data: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def local_dust() -> Iterator[dict[str, str]]:
+def local_dust(*options: str) -> Iterator[dict[str, str]]:
     """Serve a local Dust without a limit from a process of its own, and yield its settings."""
     command = [sys.executable, "-m", "integration_tests.local_dust", "--port", "0"]
-    with subprocess.Popen(
-        [*command, "--upserts", str(10**9)], stdout=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    command += ["--upserts", str(10**9), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         try:
             assert process.stdout
             process.stdout.readline()

@@ -29,9 +29,11 @@ class Pacer:
 
     Dust allows a number of upserts in any 60 s to all clients of a workspace together. Its 429 says
     neither how many nor when to come back. Before the first 429 nothing is held up. A 429 tells
-    that what this client has upserted within the window is its share for now: from then on each
-    upsert waits until an earlier one has left the window. After half a window without a 429 the
-    share grows by one with each upsert, the larger the faster, until the next 429.
+    that what this client has upserted within the window is its share for now: from then on, when
+    the share is used up, the next upsert waits until an earlier one has left the window; and
+    upserts keep a small distance, so that other clients get a turn. After half a window without a
+    429 the share grows by one with each upsert, the larger the faster, until the next 429. A client
+    that had none of the slots is not held up, but asks for one from time to time.
     """
 
     def __init__(
@@ -80,9 +82,9 @@ class Pacer:
         self._throttled_s = now_s
         # With no slot of its own, a client takes all that it finds free when it finds any.
         self._share = used or None
-        if used:
-            return self._until_oldest_leaves(now_s)
-        return _SPREAD * self.window_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load
+        # Others may have taken the slots that come free next: do not ask for each of them.
+        least_s = _SPREAD * self.window_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+        return max(least_s, self._until_oldest_leaves(now_s)) if used else least_s
 
     def _used(self, now_s: float) -> int:
         while self._upserts_s and now_s - self._upserts_s[0] >= self.window_s:

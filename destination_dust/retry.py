@@ -13,6 +13,8 @@ MAX_RETRY_AFTER_S = 300.0
 
 # After this many windows of nothing but 429s, others take every slot that becomes free.
 _PATIENCE_WINDOWS = 3
+# The most that one request waits for in all, also where the server asks for more.
+_MOST_WINDOWS = 5
 
 
 class Retries:
@@ -45,11 +47,13 @@ class Retries:
         return wait_s
 
     def _throttled_wait_s(self, failed: Failure, pacer: Pacer) -> float | None:
-        wait_s = pacer.throttled_wait_s()
-        if failed.retry_after_s is not None:
-            wait_s = _within_bounds(failed.retry_after_s)
-        if self._throttled_s > _PATIENCE_WINDOWS * pacer.window_s:
+        if self._throttled_s >= _PATIENCE_WINDOWS * pacer.window_s:
             return None
+        if failed.retry_after_s is None:
+            wait_s = pacer.throttled_wait_s()
+        else:
+            wait_s = _within_bounds(failed.retry_after_s)
+        wait_s = min(wait_s, _MOST_WINDOWS * pacer.window_s - self._throttled_s)
         self._throttled_s += wait_s
         return wait_s
 

@@ -65,7 +65,7 @@ def requests_per_document(dust: LocalDust) -> Counter[str]:
         pytest.param(Fault(ending="closed"), id="closed before the work"),
         pytest.param(Fault(ending="closed", after_work=True), id="closed after the work"),
         pytest.param(Fault(ending="truncated"), id="truncated"),
-        pytest.param(Fault(delay_s=1.0), id="hanging"),
+        pytest.param(Fault(delay_s=3.0), id="hanging"),
         pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200 HTML"),
         pytest.param(Fault(status=200), id="200 empty"),
         pytest.param(Fault(status=200, body=b"[]"), id="200 foreign JSON"),
@@ -77,7 +77,7 @@ def requests_per_document(dust: LocalDust) -> Counter[str]:
 def test_a_passing_fault_is_survived(dust: LocalDust, fault: Fault) -> None:
     """Three times in a row, at most four requests for the record, and nothing is lost."""
     dust.faults = on_the_second_record(fault, fault, fault)
-    done = sync(dust.config, USERS, LINES, read_timeout_s=0.3)
+    done = sync(dust.config, USERS, LINES, read_timeout_s=1.0)
     assert done.error is None
     assert done.states == [state(1), state(2), state(3)]
     assert sorted(dust.documents) == ["users-1", "users-2", "users-3"]
@@ -141,6 +141,13 @@ def test_a_slow_answer_is_waited_for(dust: LocalDust, fault: Fault) -> None:
             id="302",
         ),
         pytest.param(Fault(status=418), FailureType.system_error, "answered 418", 1, id="418"),
+        pytest.param(
+            Fault(status=401, headers={"Content-Encoding": "gzip"}, body=b"no gzip"),
+            FailureType.config_error,
+            "answered 401",
+            1,
+            id="401 unreadable",
+        ),
         pytest.param(Fault(status=204), FailureType.system_error, "answered 204", 1, id="204"),
         pytest.param(
             Fault(status=503, body=error_body("service_unavailable")),
@@ -153,7 +160,7 @@ def test_a_slow_answer_is_waited_for(dust: LocalDust, fault: Fault) -> None:
             Fault(ending="reset"), FailureType.transient_error, "broke", 4, id="reset for ever"
         ),
         pytest.param(
-            Fault(delay_s=1.0), FailureType.transient_error, "timed out", 4, id="hanging for ever"
+            Fault(delay_s=3.0), FailureType.transient_error, "timed out", 4, id="hanging for ever"
         ),
         pytest.param(
             Fault(status=200, body=b"<html>"),
@@ -169,7 +176,7 @@ def test_what_cannot_be_survived_ends_the_sync(
 ) -> None:
     """Nothing is sent and no state leaves after it."""
     dust.faults = itertools.chain([None, None], itertools.repeat(fault))
-    done = sync(dust.config, USERS, LINES, read_timeout_s=0.3)
+    done = sync(dust.config, USERS, LINES, read_timeout_s=1.0)
     assert done.states == [state(1)]
     assert requests_per_document(dust) == {"users-1": 1, "users-2": requests}
     assert done.error is not None
@@ -210,4 +217,4 @@ def test_a_pause_longer_than_keep_alive_costs_no_retry() -> None:
         assert done.error is None
         assert done.waits_s == []
         assert requests_per_document(dust) == {"users-1": 1, "users-2": 1, "users-3": 1}
-        assert len({request.connection for request in dust.requests}) == 2
+        assert len({request.connection for request in dust.requests}) >= 2

@@ -35,7 +35,9 @@ def test_every_state_on_the_pipe_is_backed_by_documents(
         # Feeding blocks whenever the pipe is full, and ends with the process.
         feed = threading.Thread(target=feed_until_closed, args=(process.stdin, lines), daemon=True)
         feed.start()
-        output = [process.stdout.readline()]
+        output = []
+        while not any(b'"type":"STATE"' in line for line in output):
+            output.append(process.stdout.readline())
         killer = threading.Timer(wait_s, process.send_signal, args=(kill,))
         killer.start()
         output += process.stdout.readlines()

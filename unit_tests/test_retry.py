@@ -47,21 +47,40 @@ def test_what_cannot_pass_is_not_tried_again() -> None:
     assert waits_s(answered(401), Retries()) == []
 
 
-@pytest.mark.parametrize("own_upserts", [0, 1, 120])
+@pytest.mark.parametrize(("own_upserts", "gap_s"), [(0, 0.0), (1, 0.0), (120, 0.0), (120, 0.5)])
 def test_an_endless_429_is_waited_for_longer_than_a_window_and_less_than_five_minutes(
-    own_upserts: int,
+    own_upserts: int, gap_s: float
 ) -> None:
-    """Whatever else fails between, which has three tries of its own."""
+    """Without asking all the time, and whatever else fails between: it has three tries still."""
     now_s = 0.0
     pacer = Pacer(clock=lambda: now_s)
     for _ in range(own_upserts):
         pacer.count()
+        now_s += gap_s
+    began_s = now_s
     retries = Retries(pacer)
     assert retries.wait_s(BROKEN) is not None
     while (wait_s := retries.wait_s(answered(429))) is not None:
         now_s += wait_s
-    assert 60 < now_s < 300
+    assert 60 < now_s - began_s < 300
+    assert retries.done <= (now_s - began_s) / 1.5 + 1
     assert len(waits_s(BROKEN, retries)) == 2
+
+
+@pytest.mark.parametrize("retry_after_s", [1, 75, 170, 179, 300])
+def test_a_429_that_asks_to_come_back_is_not_waited_for_beyond_five_minutes(
+    retry_after_s: float,
+) -> None:
+    assert 60 < sum(waits_s(answered(429, retry_after_s), Retries(Pacer()))) <= 300
+
+
+def test_a_server_that_says_when_to_come_back_is_not_second_guessed() -> None:
+    """After the wait it asked for, the next upserts are not held up either."""
+    pacer = Pacer()
+    for _ in range(100):
+        pacer.count()
+    assert Retries(pacer).wait_s(answered(429, retry_after_s=1)) == 1
+    assert pacer.wait_s() == 0
 
 
 def test_an_endless_429_that_says_now_ends_too() -> None:

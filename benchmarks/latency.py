@@ -1,0 +1,107 @@
+"""Measure what a user waits for: the start, a slow Dust, the acknowledgement of a STATE.
+
+python -m benchmarks.latency
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks.bench import (
+    CATALOG,
+    ROOT,
+    bare_urllib3,
+    connector,
+    environment,
+    local_dust,
+    record_lines,
+)
+from integration_tests.connector import state, writing
+
+STARTS = 7
+SLOW_RECORDS = 100
+SLOW_LATENCY_S = 0.05
+STATES = 200
+
+
+def main() -> None:
+    """Print each figure with what it is measured against."""
+    logging.disable(logging.INFO)
+    spec_s, import_s = starts()
+    print(
+        f"spec: {spec_s:.2f} s, import airbyte_cdk: {import_s:.2f} s, {spec_s / import_s:.2f} of it"
+    )
+    wall_s, bare_s = slow_dust()
+    print(
+        f"{SLOW_RECORDS} records at {SLOW_LATENCY_S * 1000:.0f} ms: {wall_s:.2f} s, "
+        f"bare urllib3: {bare_s:.2f} s, {wall_s / bare_s:.3f} of it"
+    )
+    median_ms, worst_ms = states_on_the_pipe()
+    print(
+        f"STATE back on the pipe after its RECORD was written: {median_ms:.1f} ms, "
+        f"at most {worst_ms:.1f} ms, the upsert between them included"
+    )
+
+
+def starts() -> tuple[float, float]:
+    """Return the median times of `spec` and of the bare import of the CDK, taken in turn."""
+    spec = [sys.executable, str(ROOT / "main.py"), "spec"]
+    bare = [sys.executable, "-c", "import airbyte_cdk"]
+    pairs = [(seconds(lambda: run(spec)), seconds(lambda: run(bare))) for _ in range(STARTS)]
+    spec_s, import_s = zip(*pairs, strict=True)
+    return statistics.median(spec_s), statistics.median(import_s)
+
+
+def slow_dust() -> tuple[float, float]:
+    """Return how long records take on a server with latency: the connector's, a bare loop's.
+
+    The bare loop is the measure, since the server's own timer rounds its latency up.
+    """
+    lines = list(itertools.islice(itertools.cycle(record_lines()), SLOW_RECORDS))
+    with local_dust("--latency", str(SLOW_LATENCY_S)) as config:
+        sync, bare = connector(config, lines), bare_urllib3(config, lines)
+        # The first chunk finds the route and opens the connection.
+        sync()
+        bare()
+        return seconds(sync), seconds(bare)
+
+
+def states_on_the_pipe() -> tuple[float, float]:
+    """Return median and maximum of the time from a RECORD's line to its STATE's, in ms."""
+    took_ms = []
+    lines = itertools.cycle(record_lines())
+    with local_dust() as config, writing(config, CATALOG) as process:
+        assert process.stdin
+        assert process.stdout
+        for number, line in enumerate(itertools.islice(lines, STATES)):
+            began_s = time.perf_counter()
+            process.stdin.write(line + state(number) + b"\n")
+            process.stdin.flush()
+            while json.loads(process.stdout.readline())["type"] != "STATE":
+                pass
+            took_ms.append((time.perf_counter() - began_s) * 1000)
+    # The first holds the start of the process.
+    return statistics.median(took_ms[1:]), max(took_ms[1:])
+
+
+def run(command: list[str]) -> None:
+    """Run a command to its end."""
+    subprocess.run(command, stdout=subprocess.DEVNULL, env=environment(), check=True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long the work takes."""
+    began_s = time.perf_counter()
+    work()
+    return time.perf_counter() - began_s
+
+
+if __name__ == "__main__":
+    main()

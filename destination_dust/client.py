@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 10
 # Dust embeds a document's text before it answers.
 READ_TIMEOUT_S = 120
 
-# How servers write the route to a data source: as the brief has it, and as Dust serves it.
+# How servers write the route to a data source: with a hyphen or, as live Dust does, an underscore.
 ROUTES = ("data-sources", "data_sources")
 
 

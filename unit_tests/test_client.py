@@ -71,7 +71,7 @@ def failure_of(call: Callable[[], object], kind: type[DustError]) -> str:
 # Requests
 
 
-def test_an_upsert_sends_the_brief_body_to_the_brief_route(
+def test_an_upsert_sends_the_whole_body_to_the_first_route(
     http: requests_mock.Mocker, client: DustClient
 ) -> None:
     http.post(f"{HYPHEN}/users-1", **stored())
@@ -202,7 +202,7 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
     assert caplog.messages == ["dust.tt serves documents under /data_sources/: keeping to that."]
 
 
-def test_the_briefs_own_route_is_not_worth_a_word(
+def test_the_first_route_is_not_worth_a_word(
     http: requests_mock.Mocker, client: DustClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     http.post(f"{HYPHEN}/users-1", **stored())

@@ -14,7 +14,6 @@ import io
 import itertools
 import json
 import logging
-import os
 import platform
 import resource
 import statistics
@@ -37,8 +36,9 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
 from destination_dust.destination import DestinationDust
 from destination_dust.protocol import read_messages, write_message
+from integration_tests.connector import ROOT
+from integration_tests.connector import environment as connector_environment
 
-ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "integration_tests" / "sample"
 CATALOG = json.loads((SAMPLE / "catalog.json").read_text(encoding="utf-8"))
 
@@ -247,9 +247,7 @@ sys.exit(code)
 
 def environment() -> dict[str, str]:
     """Return the environment for programs: none of them calls home."""
-    off = {"RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1"}
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return {**kept, **off}
+    return connector_environment(RUNTIME__DLTHUB_TELEMETRY="false", DO_NOT_TRACK="1")
 
 
 def python_of(environment_name: str) -> str:

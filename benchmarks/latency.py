@@ -16,14 +16,13 @@ from collections.abc import Callable
 
 from benchmarks.bench import (
     CATALOG,
-    ROOT,
     bare_urllib3,
     connector,
     environment,
     local_dust,
     record_lines,
 )
-from integration_tests.connector import state, writing
+from integration_tests.connector import ROOT, state, writing
 
 STARTS = 7
 SLOW_RECORDS = 100

@@ -46,7 +46,7 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
     streams: dict[StreamKey, Stream] = {}
     for configured in catalog.streams:
         stream = _stream(configured)
-        if streams.setdefault((stream.namespace, stream.name), stream) is not stream:
+        if streams.setdefault(stream.key, stream) is not stream:
             raise DustConfigError(
                 f"Stream {stream.name!r} is configured twice: which of its primary keys counts is "
                 "not known.",

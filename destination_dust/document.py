@@ -41,6 +41,11 @@ class Stream:
     primary_key: tuple[tuple[str, ...], ...] = ()
     shares_ids: bool = False
 
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """Return namespace and name: what Airbyte looks a stream up by."""
+        return self.namespace, self.name
+
     @cached_property
     def descriptor(self) -> StreamDescriptor:
         """Return the stream's name and namespace as Airbyte's messages carry them."""

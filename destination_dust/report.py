@@ -49,12 +49,12 @@ class SyncReport:
 
     def effort(self, stream: Stream) -> Effort:
         """Return where the effort for the stream's upserts adds up."""
-        return self._counts[stream.namespace, stream.name].effort
+        return self._counts[stream.key].effort
 
     def stored(self, document: Document) -> None:
         """Count a document that Dust now has."""
-        stream = document.stream
-        counts = self._counts[stream.namespace, stream.name]
+        key = document.stream.key
+        counts = self._counts[key]
         counts.documents += 1
         if document.lacks_its_key:
             counts.without_key += 1
@@ -62,7 +62,7 @@ class SyncReport:
                 logger.warning(
                     "Stream %s has a record without its primary key: its document id is made of "
                     "a hash of the record instead.",
-                    _name((stream.namespace, stream.name)),
+                    _name(key),
                 )
         self._progress()
 

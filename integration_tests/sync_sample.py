@@ -8,15 +8,14 @@ Exits with 1 when a record is missing in Dust or a STATE did not come back.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+from integration_tests import connector
 from integration_tests.local_dust import LocalDust
 
-ROOT = Path(__file__).parent.parent
 SAMPLE = Path(__file__).parent / "sample"
 MESSAGES = SAMPLE / "messages.jsonl"
 CATALOG = SAMPLE / "catalog.json"
@@ -39,14 +38,12 @@ def main() -> None:
 def _run(*arguments: str, stdin: Path | None = None) -> list[str]:
     """Run the connector, show its output clipped to the screen, and return the lines."""
     print(f"\n$ {f'cat {stdin.name} | ' if stdin else ''}python main.py {' '.join(arguments)}")
-    messages = stdin.read_bytes() if stdin else b""
-    command = [sys.executable, str(ROOT / "main.py"), *arguments]
-    run = subprocess.run(command, input=messages, stdout=subprocess.PIPE, check=False)
-    lines = run.stdout.decode("utf-8").splitlines()
+    run = connector.run(*arguments, stdin=stdin.read_bytes() if stdin else b"")
+    lines = [line.decode("utf-8") for line in run.lines]
     for line in lines:
         print(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "...")
-    if run.returncode != 0:
-        sys.exit(f"The connector ended with exit code {run.returncode}.")
+    if run.exit_code != 0:
+        sys.exit(f"{run.stderr.decode()}\nThe connector ended with exit code {run.exit_code}.")
     return lines
 
 

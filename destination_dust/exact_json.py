@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
+import orjson
+
 MAX_NESTING = 500
 """How deep arrays and objects may nest: below what any supported Python can parse and write."""
 
@@ -44,17 +46,22 @@ def loads(text: str) -> Any:
     return value
 
 
-def dumps(value: Any, *, indent: int = 0, sort_keys: bool = False) -> str:
-    r"""Return the value as JSON: compact, or over several lines when `indent` is not 0.
+def dumps(value: Any, *, indented: bool = False, sort_keys: bool = False) -> str:
+    r"""Return a value, as `loads` returns it, as JSON: compact, or with two spaces a level.
 
     Each `Number` is written as it was read. Non-ASCII stays as it is, and a lone surrogate, which
     no UTF-8 can hold, becomes its `\udXXX` escape: the text can always be encoded.
-
-    Raises ValueError for a float that JSON has no word for.
     """
-    chunks: list[str] = []
-    _write(value, chunks.append, "\n" if indent else "", " " * indent, sort_keys)
-    return "".join(chunks).encode("utf-8", "backslashreplace").decode("utf-8")
+    options = orjson.OPT_PASSTHROUGH_DATACLASS
+    options |= orjson.OPT_INDENT_2 if indented else 0
+    options |= orjson.OPT_SORT_KEYS if sort_keys else 0
+    try:
+        return orjson.dumps(value, _fragment, options).decode()
+    except orjson.JSONEncodeError:
+        # orjson takes no lone surrogates, and nesting up to 254 levels only.
+        chunks: list[str] = []
+        _write(value, chunks.append, "\n" if indented else "", sort_keys)
+        return "".join(chunks).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _TOO_DEEP = f"it nests deeper than {MAX_NESTING} levels"
@@ -65,7 +72,12 @@ def _refuse_constant(_name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
-_encode_scalar = json.JSONEncoder(allow_nan=False).encode
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    if isinstance(value, Number):
+        return orjson.Fragment(value.literal)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _nesting(value: Any) -> int:
@@ -79,10 +91,8 @@ def _nesting(value: Any) -> int:
     return depth
 
 
-def _write(
-    value: Any, write: Callable[[str], None], newline: str, indent: str, sort_keys: bool
-) -> None:
-    """Pass the value's JSON to `write`, piece by piece.
+def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bool) -> None:
+    """Pass the value's JSON to `write`, piece by piece, as orjson would write it.
 
     `newline` is the line break with the indentation of the line that the value starts on, or
     empty for compact JSON.
@@ -94,7 +104,7 @@ def _write(
         write(value.literal)
         return
     if not isinstance(value, (dict, list)) or not value:
-        write(_encode_scalar(value))
+        write(json.dumps(value))
         return
 
     items: Iterable[tuple[str, Any]]
@@ -106,10 +116,10 @@ def _write(
     else:
         items = (("", item) for item in value)
         opening, closing = "[]"
-    inner = newline + indent
+    inner = newline and newline + "  "
     separator = opening + inner
     for label, item in items:
         write(separator + label)
-        _write(item, write, inner, indent, sort_keys)
+        _write(item, write, inner, sort_keys)
         separator = "," + inner
     write(newline + closing)

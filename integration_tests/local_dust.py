@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -160,7 +161,12 @@ class LocalDust:
         """Begin to serve, on the running event loop."""
         app = web.Application(
             client_max_size=2**30,
-            middlewares=[self._see_and_fail, self._answer_errors, self._authenticate],
+            middlewares=[
+                self._take_its_time,
+                self._see_and_fail,
+                self._answer_errors,
+                self._authenticate,
+            ],
         )
         for route in self._routes:
             documents = (
@@ -191,6 +197,18 @@ class LocalDust:
     # Middlewares, from the outermost in.
 
     @web.middleware
+    async def _take_its_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self.latency_s:
+            return await handler(request)
+        until_s = time.monotonic() + self.latency_s
+        answer = await handler(request)
+        # The event loop's own timer is up to 2 ms late.
+        await asyncio.sleep(until_s - time.monotonic() - 0.002)
+        while time.monotonic() < until_s:
+            await asyncio.sleep(0)
+        return answer
+
+    @web.middleware
     async def _see_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
@@ -198,8 +216,6 @@ class LocalDust:
         body = await request.read()
         self.requests.append(SeenRequest(request.method, request.raw_path, port, body))
         fault = next(self.faults, None)
-        if self.latency_s:
-            await asyncio.sleep(self.latency_s)
         if fault is None:
             return await handler(request)
         answer = await handler(request) if fault.needs_dust else None

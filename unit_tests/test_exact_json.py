@@ -96,7 +96,7 @@ def test_compact_json_has_no_white_space_and_keeps_the_order_of_keys() -> None:
 def test_indented_json_has_each_item_on_its_own_line() -> None:
     value = exact_json.loads('{"b":[1.0,[true]],"a":{},"c":[]}')
 
-    assert exact_json.dumps(value, indent=2) == (
+    assert exact_json.dumps(value, indented=True) == (
         '{\n  "b": [\n    1.0,\n    [\n      true\n    ]\n  ],\n  "a": {},\n  "c": []\n}'
     )
 
@@ -127,6 +127,29 @@ def test_text_is_written_so_that_utf8_can_hold_it(read: str, written: str) -> No
     assert text.encode("utf-8").decode("utf-8") == text
 
 
-def test_a_float_without_a_json_word_is_not_written() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        exact_json.dumps({"a": [float("nan")]})
+@pytest.mark.parametrize("indented", [False, True])
+@pytest.mark.parametrize("sort_keys", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"b":[1.10,[],{},[{}]],"a":{"d":1e400,"c":[null,true]}}', id="containers"),
+        pytest.param(r'["\u0000\u001f\u007f\b\f\n\r\t\"\\/\u2028é😀"]', id="escapes"),
+        pytest.param('{"é":1,"😀":2,"\uffff":3,"z":4,"":5}', id="order-of-keys"),
+        pytest.param('""', id="scalar"),
+    ],
+)
+def test_a_lone_surrogate_changes_nothing_but_itself(
+    text: str, indented: bool, sort_keys: bool
+) -> None:
+    """Such texts take a way of their own."""
+    value = exact_json.loads(text)
+
+    usual = exact_json.dumps([value, "?"], indented=indented, sort_keys=sort_keys)
+    with_surrogate = exact_json.dumps([value, "\ud800"], indented=indented, sort_keys=sort_keys)
+
+    assert with_surrogate == usual.replace('"?"', r'"\ud800"')
+
+
+def test_what_json_has_no_form_for_is_not_written() -> None:
+    with pytest.raises(TypeError, match="object is not JSON serializable"):
+        exact_json.dumps({"a": [object()]})

@@ -2,7 +2,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sync test format dust bench clean
+# Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
+define environment
+	$(2) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
+endef
+
+# Makes one that the tests run in: $(call test_environment,FOLDER,PYTHON,RUNTIME REQUIREMENTS)
+define test_environment
+	$(call environment,$(1),$(2),$(3) -r requirements-dev.txt)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--ignore-requires-python -r requirements-schema.txt
+	touch $(1)/installed
+endef
+
+NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
+# airbyte-cdk 6.0 does not install on later Pythons.
+LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
+
+.PHONY: sync test test-matrix test-image format dust bench constraints clean
+# Environments stay, also those that only a pattern names.
+.SECONDARY:
 
 sync: .venv/installed
 	$(BIN)/python -m integration_tests.sync_sample
@@ -12,6 +32,14 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto unit_tests/ integration_tests/
+
+test-matrix: $(NEWEST) $(LOWEST)
+
+test-python%: .venv-python%/installed
+	.venv-python$*/bin/pytest --numprocesses auto unit_tests/ integration_tests/
+
+test-image: .venv/installed
+	$(BIN)/pytest -m pypi integration_tests/test_image.py
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -24,16 +52,27 @@ bench: .venv/installed .venv-singer/installed .venv-dlt/installed
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.latency
 
-clean:
-	rm -rf .venv .venv-singer .venv-dlt .mypy_cache .pytest_cache .ruff_cache
+constraints:
+	rm -rf .venv-constraints
+	$(call environment,.venv-constraints,$(PYTHON),-r requirements.txt)
+	sed -i '/^#/!d' constraints.txt
+	.venv-constraints/bin/python -m pip freeze >> constraints.txt
 
-.venv/installed: requirements.txt requirements-dev.txt
+clean:
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache
+
+TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
+
+.venv/installed: $(TEST_REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 10) <= sys.version_info < (3, 14) else 0)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	touch $@
+	$(call test_environment,.venv,$(PYTHON),-r requirements.txt)
+
+.venv-python%-newest/installed: $(TEST_REQUIREMENTS)
+	$(call test_environment,$(@D),python$*,-r requirements.txt)
+
+.venv-python%-lowest/installed: $(TEST_REQUIREMENTS)
+	$(call test_environment,$(@D),python$*,$$(sed 's/>=/==/; s/,.*//' requirements.txt))
 
 .venv-%/installed: benchmarks/requirements-%.txt
-	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(call environment,$(@D),$(PYTHON),-r $<)
 	touch $@

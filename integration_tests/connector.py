@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+COMMAND = (sys.executable, str(ROOT / "main.py"))
 
 Message = dict[str, Any]
 
@@ -64,10 +65,16 @@ class Run:
         return [log["message"] for log in logs if log["level"] == level]
 
 
-def run(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> Run:
+def run(
+    *arguments: str,
+    stdin: bytes = b"",
+    command: Sequence[str] = COMMAND,
+    cwd: Path | None = None,
+    **env: str,
+) -> Run:
     """Run the connector's command line to its end."""
     done = subprocess.run(
-        _command(*arguments),
+        [*command, *arguments],
         input=stdin,
         capture_output=True,
         cwd=cwd,
@@ -78,26 +85,26 @@ def run(*arguments: str, stdin: bytes = b"", cwd: Path | None = None, **env: str
     return Run(done.returncode, done.stdout, done.stderr)
 
 
-def check(config: Message, **env: str) -> Run:
-    """Run `check` with these settings."""
+def check(config: Message, **how: Any) -> Run:
+    """Run `check` with these settings; `how` goes to `run`."""
     with _files(config) as (config_path, _):
-        return run("check", "--config", config_path, **env)
+        return run("check", "--config", config_path, **how)
 
 
-def write(config: Message, catalog: Message, lines: Iterable[bytes], **env: str) -> Run:
-    """Run `write` on these lines."""
+def write(config: Message, catalog: Message, lines: Iterable[bytes], **how: Any) -> Run:
+    """Run `write` on these lines; `how` goes to `run`."""
     with _files(config, catalog) as (config_path, catalog_path):
         arguments = ("write", "--config", config_path, "--catalog", catalog_path)
-        return run(*arguments, stdin=b"".join(line + b"\n" for line in lines), **env)
+        return run(*arguments, stdin=b"".join(line + b"\n" for line in lines), **how)
 
 
 @contextmanager
 def writing(config: Message, catalog: Message, *prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start `write` with its pipes left open; `prefix` is a command to start it by."""
     with _files(config, catalog) as (config_path, catalog_path):
-        command = _command("write", "--config", config_path, "--catalog", catalog_path)
+        arguments = ("write", "--config", config_path, "--catalog", catalog_path)
         process = subprocess.Popen(
-            [*prefix, *command],
+            [*prefix, *COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -160,10 +167,6 @@ def state(cursor: object) -> bytes:
         f'{{"type":"STATE","state":{{"type":"STREAM","stream":{{"stream_descriptor":'
         f'{{"name":"users"}},"stream_state":{{"cursor":{json.dumps(cursor)}}}}}}},"id":7}}'
     ).encode()
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "main.py"), *arguments]
 
 
 @contextmanager

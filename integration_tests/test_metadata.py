@@ -1,0 +1,119 @@
+"""What Airbyte reads about the connector, and that it says the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jsonschema
+import pytest
+import yaml
+from dockerfile_parse import DockerfileParser
+from setuptools.config.pyprojecttoml import read_configuration
+
+import destination_dust
+from integration_tests.connector import ROOT
+
+METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+SCHEMA = "airbyte_connector_models/metadata/v0/ConnectorMetadataDefinitionV0.json"
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft7Validator:
+    """Airbyte's schema of metadata.yaml, formats included."""
+    try:
+        package = distribution("airbyte-connector-models")
+    except PackageNotFoundError:
+        pytest.skip("requirements-schema.txt is not installed")
+    schema = json.loads(Path(package.locate_file(SCHEMA)).read_text(encoding="utf-8"))
+    return jsonschema.Draft7Validator(
+        _without_inner_ids(schema), format_checker=jsonschema.FormatChecker()
+    )
+
+
+def _without_inner_ids(schema: Any) -> Any:
+    """Return the schema without `$id`s: its references count from its root, not from them."""
+    if isinstance(schema, dict):
+        return {
+            key: _without_inner_ids(value)
+            for key, value in schema.items()
+            if not (key == "$id" and isinstance(value, str))
+        }
+    return [_without_inner_ids(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def test_metadata_is_valid(validator: jsonschema.Draft7Validator) -> None:
+    assert [error.message for error in validator.iter_errors(METADATA)] == []
+    assert str(UUID(METADATA["data"]["definitionId"])) == METADATA["data"]["definitionId"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"supportLvl": "community"}, "'supportLvl' was unexpected", id="unknown key"),
+        pytest.param({"releaseDate": "today"}, "'today' is not a 'date'", id="no date"),
+        pytest.param({"connectorSubtype": "vector"}, "is not one of", id="unknown subtype"),
+        pytest.param(
+            {"remoteRegistries": {"pypi": {"enabled": True}}},
+            "'packageName' is a required property",
+            id="missing in a part that is referred to",
+        ),
+    ],
+)
+def test_metadata_that_is_not_valid_would_be_found(
+    validator: jsonschema.Draft7Validator, change: dict[str, Any], message: str
+) -> None:
+    changed = {**METADATA, "data": {**METADATA["data"], **change}}
+    (error,) = validator.iter_errors(changed)
+    assert message in error.message
+
+
+def test_the_platform_may_reach_each_region_and_a_url_of_ones_own() -> None:
+    assert METADATA["data"]["allowedHosts"]["hosts"] == ["dust.tt", "eu.dust.tt", "${base_url}"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
+    released = re.search(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
+    in_the_docs = re.search(r"^\| (\d\S*) +\| (\S+)", docs, re.MULTILINE)
+    assert released
+    assert in_the_docs
+    assert {
+        destination_dust.__version__,
+        project()["version"],
+        METADATA["data"]["dockerImageTag"],
+        dockerfile().labels["io.airbyte.version"],
+        released[1],
+        in_the_docs[1],
+    } == {destination_dust.__version__}
+    assert released[2] == in_the_docs[2]
+
+
+def test_names_and_base_image_are_the_same_everywhere() -> None:
+    data = METADATA["data"]
+    repository = data["dockerRepository"]
+    assert repository == dockerfile().labels["io.airbyte.name"]
+    assert data["remoteRegistries"]["pypi"]["packageName"] == project()["name"]
+    assert project()["name"] == repository.replace("/", "-")
+    assert data["githubIssueLabel"] == repository.removeprefix("airbyte/")
+    assert data["connectorBuildOptions"]["baseImage"] == dockerfile().baseimage
+    assert data["license"] == project()["license"]
+    assert (ROOT / data["icon"]).is_file()
+    spec = json.loads((ROOT / "destination_dust" / "spec.json").read_bytes())
+    assert data["documentationUrl"] == spec["documentationUrl"]
+
+
+def project() -> dict[str, Any]:
+    """Return the [project] table, with what it reads from elsewhere."""
+    table: dict[str, Any] = read_configuration(ROOT / "pyproject.toml")["project"]
+    return table
+
+
+def dockerfile() -> DockerfileParser:
+    """Return the Dockerfile, parsed."""
+    return DockerfileParser(path=str(ROOT / "Dockerfile"))

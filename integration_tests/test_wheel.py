@@ -1,0 +1,79 @@
+"""The package as PyPI would serve it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from email.parser import Parser
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from integration_tests import connector, environments
+from integration_tests.connector import ROOT, catalog, record, state, stream
+from integration_tests.local_dust import LocalDust
+
+pytest.importorskip("packaging", minversion="24.2", reason="setuptools builds with no older one")
+
+SPEC = ROOT / "destination_dust" / "spec.json"
+SOURCES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy: a build leaves files beside its sources."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "destination_dust", folder / "destination_dust")
+    build = ["python", "-m", "pip", "wheel", "--no-build-isolation", "--no-index", "--no-deps", "."]
+    environments.run_in(Path(sys.executable).parent, build, folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_connector_alone(wheel: Path) -> None:
+    files = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    sources = [*(ROOT / "destination_dust").glob("*.py"), SPEC]
+    assert sorted(files) == sorted(str(source.relative_to(ROOT)) for source in sources)
+
+
+def test_the_wheel_requires_what_the_requirements_say(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(archive.read(path).decode("utf-8"))
+    required = [
+        "".join(sorted(requirement))
+        for requirement in metadata.get_all("Requires-Dist") or []
+        if "extra ==" not in requirement
+    ]
+    # `>=2.31,<3.0` and `<3.0,>=2.31` say the same.
+    listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    assert sorted(required) == sorted("".join(sorted(line)) for line in listed)
+    assert metadata["Requires-Python"] == "<3.14,>=3.10"
+    assert metadata.get_all("Provides-Extra") == ["dev"]
+
+
+def test_its_console_script_syncs(wheel: Path, dust: LocalDust, tmp_path: Path) -> None:
+    bin_ = environments.make(tmp_path / "venv")
+    environments.run_in(
+        bin_, ["python", "-m", "pip", "install", "--no-index", str(wheel)], tmp_path
+    )
+    command = [str(bin_ / "destination-dust")]
+
+    spec = connector.run("spec", command=command, cwd=tmp_path)
+    run = connector.write(
+        dust.config,
+        catalog(stream("users", "id")),
+        [record("users", {"id": 1}), state(1)],
+        command=command,
+        cwd=tmp_path,
+    )
+
+    (said,) = spec.messages
+    assert said["spec"].items() >= json.loads(SPEC.read_bytes()).items()
+    assert run.exit_code == 0, run.stderr
+    assert run.states == [state(1)]
+    assert list(dust.documents) == ["users-1"]

@@ -20,7 +20,7 @@ NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
 # airbyte-cdk 6.0 does not install on later Pythons.
 LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
-.PHONY: sync test test-matrix test-image format dust bench constraints clean
+.PHONY: sync test test-matrix test-image test-pyairbyte format dust bench constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
@@ -41,6 +41,9 @@ test-python%: .venv-python%/installed
 test-image: .venv/installed
 	$(BIN)/pytest -m pypi integration_tests/test_image.py
 
+test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
+	$(BIN)/python -m integration_tests.sync_with_pyairbyte
+
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -59,7 +62,7 @@ constraints:
 	.venv-constraints/bin/python -m pip freeze >> constraints.txt
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 
@@ -72,6 +75,14 @@ TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.t
 
 .venv-python%-lowest/installed: $(TEST_REQUIREMENTS)
 	$(call test_environment,$(@D),python$*,$$(sed 's/>=/==/; s/,.*//' requirements.txt))
+
+.venv-destination/installed: pyproject.toml requirements.txt $(wildcard destination_dust/*.*)
+	$(call environment,$(@D),$(PYTHON),.)
+	touch $@
+
+.venv-%/installed: integration_tests/requirements-%.txt
+	$(call environment,$(@D),$(PYTHON),-r $<)
+	touch $@
 
 .venv-%/installed: benchmarks/requirements-%.txt
 	$(call environment,$(@D),$(PYTHON),-r $<)

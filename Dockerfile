@@ -6,8 +6,9 @@ WORKDIR /airbyte/integration_code
 COPY requirements.txt constraints.txt ./
 RUN python -m pip install --no-cache-dir --requirement requirements.txt --constraint constraints.txt
 
-COPY main.py ./
-COPY destination_dust ./destination_dust
+# Owned by the user that runs it, so that it can read them whatever the umask of the checkout was.
+COPY --chown=airbyte:airbyte main.py ./
+COPY --chown=airbyte:airbyte destination_dust ./destination_dust
 
 # The platform evaluates AIRBYTE_ENTRYPOINT in a folder of its own; `docker run` takes ENTRYPOINT.
 ENV AIRBYTE_ENTRYPOINT="python /airbyte/integration_code/main.py"

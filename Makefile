@@ -38,8 +38,9 @@ test-matrix: $(NEWEST) $(LOWEST)
 test-python%: .venv-python%/installed
 	.venv-python$*/bin/pytest --numprocesses auto unit_tests/ integration_tests/
 
-test-image: .venv/installed
-	$(BIN)/pytest -m pypi integration_tests/test_image.py
+# The Python of the base image.
+test-image: .venv-python3.13-newest/installed
+	.venv-python3.13-newest/bin/pytest -m pypi integration_tests/test_image.py
 
 test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
 	$(BIN)/python -m integration_tests.sync_with_pyairbyte
@@ -57,12 +58,12 @@ bench: .venv/installed .venv-singer/installed .venv-dlt/installed
 
 constraints:
 	rm -rf .venv-constraints
-	$(call environment,.venv-constraints,$(PYTHON),-r requirements.txt)
-	sed -i '/^#/!d' constraints.txt
-	.venv-constraints/bin/python -m pip freeze >> constraints.txt
+	$(call environment,.venv-constraints,python3.13,-r requirements.txt)
+	(grep '^#' constraints.txt; .venv-constraints/bin/python -m pip freeze) > .venv-constraints/new
+	mv .venv-constraints/new constraints.txt
 
 clean:
-	rm -rf .venv .venv-* build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 

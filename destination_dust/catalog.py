@@ -12,6 +12,7 @@ from airbyte_cdk.models import (
     ConfiguredAirbyteCatalogSerializer,
     ConfiguredAirbyteStream,
     DestinationSyncMode,
+    StreamDescriptor,
 )
 
 from destination_dust.document import Stream, could_share_ids
@@ -26,10 +27,13 @@ StreamKey = tuple[str | None, str]
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
     """Return the configured catalog in a JSON file.
 
-    Raises DustConfigError when the file cannot be read or holds no configured catalog.
+    Raises DustConfigError when the file cannot be read or holds no configured catalog, or a sync
+    mode that is not known.
     """
     try:
-        return ConfiguredAirbyteCatalogSerializer.load(orjson.loads(Path(path).read_bytes()))
+        content = orjson.loads(Path(path).read_bytes())
+        _refuse_unknown_sync_modes(content)
+        return ConfiguredAirbyteCatalogSerializer.load(content)
     except OSError as error:
         raise DustConfigError(f"Could not read the configured catalog: {error}.") from error
     except ValueError as error:
@@ -69,11 +73,7 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace or None)
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
-        raise DustConfigError(
-            f"Stream {stream.name!r} has the sync mode {getattr(mode, 'value', mode)!r}, which "
-            "Dust cannot do: choose append or append_dedup for it in the connection.",
-            stream=stream.descriptor,
-        )
+        raise _unsupported(mode.value, stream.descriptor)
     primary_key = configured.primary_key or []
     if not _is_list_of_paths(primary_key):
         raise DustConfigError(
@@ -83,6 +83,29 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
             stream=stream.descriptor,
         )
     return replace(stream, primary_key=tuple(tuple(path) for path in primary_key))
+
+
+def _refuse_unknown_sync_modes(content: Any) -> None:
+    """Raise DustConfigError for a sync mode newer than the CDK, whose own error names no stream."""
+    known = [mode.value for mode in DestinationSyncMode]
+    for configured in _streams_in(content):
+        mode, stream = configured.get("destination_sync_mode"), configured.get("stream")
+        if isinstance(mode, str) and mode not in known and isinstance(stream, dict):
+            name, namespace = stream.get("name"), stream.get("namespace")
+            raise _unsupported(mode, StreamDescriptor(name=str(name), namespace=namespace))
+
+
+def _streams_in(content: Any) -> list[dict[str, Any]]:
+    streams = content.get("streams") if isinstance(content, dict) else None
+    return [item for item in streams if isinstance(item, dict)] if isinstance(streams, list) else []
+
+
+def _unsupported(mode: str, stream: StreamDescriptor) -> DustConfigError:
+    return DustConfigError(
+        f"Stream {stream.name!r} has the sync mode {mode!r}, which Dust cannot do: choose append "
+        "or append_dedup for it in the connection.",
+        stream=stream,
+    )
 
 
 def _is_list_of_paths(primary_key: Any) -> bool:

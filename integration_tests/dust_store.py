@@ -10,7 +10,7 @@ from typing import Any
 
 import ada_url
 
-API_KEY = "sk-local-dust"
+API_KEY = "sk-local-dust-1"
 WORKSPACE_ID = "local-workspace"
 SPACE_ID = "vlt_local"
 DATA_SOURCE_ID = "dts_local"

@@ -35,5 +35,10 @@ def run_in(bin_: Path, command: list[str], cwd: Path, **env: str) -> None:
 
 def installed_here() -> str:
     """Return what is installed in this environment, as pins that pip reads."""
-    freeze = [sys.executable, "-m", "pip", "freeze", "--disable-pip-version-check"]
+    return installed_in(Path(sys.executable).parent)
+
+
+def installed_in(bin_: Path) -> str:
+    """Return what is installed in an environment, as pins that pip reads."""
+    freeze = [bin_ / "python", "-m", "pip", "freeze", "--exclude-editable"]
     return subprocess.run(freeze, capture_output=True, text=True, check=True).stdout

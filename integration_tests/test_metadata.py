@@ -72,8 +72,20 @@ def test_metadata_that_is_not_valid_would_be_found(
     assert message in error.message
 
 
-def test_the_platform_may_reach_each_region_and_a_url_of_ones_own() -> None:
-    assert METADATA["data"]["allowedHosts"]["hosts"] == ["dust.tt", "eu.dust.tt", "${base_url}"]
+def test_what_airbyte_is_told() -> None:
+    data = METADATA["data"]
+    assert (data["connectorType"], data["connectorSubtype"]) == ("destination", "api")
+    assert (data["releaseStage"], data["supportLevel"]) == ("alpha", "community")
+    assert data["tags"] == ["language:python", "cdk:python"]
+    assert data["registryOverrides"] == {"oss": {"enabled": True}, "cloud": {"enabled": False}}
+    assert data["allowedHosts"] == {"hosts": ["dust.tt", "eu.dust.tt", "${base_url}"]}
+    assert {suite["suite"] for suite in data["connectorTestSuitesOptions"]} == {
+        "unitTests",
+        "integrationTests",
+        "acceptanceTests",
+    }
+    # It tells of changes that break connections: none has.
+    assert "releases" not in data
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -41,6 +41,15 @@ class TestStandard(standard_tests.DestinationTestSuiteBase):
         monkeypatch.setattr(DestinationDust, "read_config", staticmethod(with_its_port))
 
 
+def test_the_standard_tests_have_something_to_run() -> None:
+    scenarios = TestStandard.get_scenarios()
+    assert {scenario.status for scenario in scenarios if scenario.runs("check")} == {
+        "succeed",
+        "failed",
+    }
+    assert all(scenario.runs("spec") for scenario in scenarios)
+
+
 def test_the_spec_passes_the_lint_of_the_cdk() -> None:
     spec = DestinationDust().spec(logging.getLogger("airbyte"))
     spec_lint.assert_spec_is_valid(spec, connector_name="destination-dust")

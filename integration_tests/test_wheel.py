@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sys
 from email.parser import Parser
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from integration_tests import connector, environments
 from integration_tests.connector import ROOT, catalog, record, state, stream
@@ -17,7 +21,8 @@ from integration_tests.local_dust import LocalDust
 
 pytest.importorskip("packaging", minversion="24.2", reason="setuptools builds with no older one")
 
-SPEC = ROOT / "destination_dust" / "spec.json"
+PACKAGE = ROOT / "destination_dust"
+REQUIREMENTS = ROOT / "requirements.txt"
 SOURCES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "LICENSE")
 
 
@@ -27,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     for name in SOURCES:
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "destination_dust", folder / "destination_dust")
+    shutil.copytree(PACKAGE, folder / PACKAGE.name)
     build = ["python", "-m", "pip", "wheel", "--no-build-isolation", "--no-index", "--no-deps", "."]
     environments.run_in(Path(sys.executable).parent, build, folder)
     (built,) = folder.glob("*.whl")
@@ -36,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_connector_alone(wheel: Path) -> None:
     files = [name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
-    sources = [*(ROOT / "destination_dust").glob("*.py"), SPEC]
+    sources = [*PACKAGE.rglob("*.py"), PACKAGE / "spec.json"]
     assert sorted(files) == sorted(str(source.relative_to(ROOT)) for source in sources)
 
 
@@ -50,10 +55,57 @@ def test_the_wheel_requires_what_the_requirements_say(wheel: Path) -> None:
         if "extra ==" not in requirement
     ]
     # `>=2.31,<3.0` and `<3.0,>=2.31` say the same.
-    listed = (ROOT / "requirements.txt").read_text(encoding="utf-8").split()
+    listed = REQUIREMENTS.read_text(encoding="utf-8").split()
     assert sorted(required) == sorted("".join(sorted(line)) for line in listed)
     assert metadata["Requires-Python"] == "<3.14,>=3.10"
     assert metadata.get_all("Provides-Extra") == ["dev"]
+
+
+def test_it_imports_nothing_that_it_does_not_require() -> None:
+    """What the tests bring would be found here, and be missing at a user's."""
+    required = closure(requirements(REQUIREMENTS.read_text(encoding="utf-8").splitlines()))
+    distributions = packages_distributions()
+    imported = {name for source in PACKAGE.rglob("*.py") for name in imports(source)}
+    others = imported - sys.stdlib_module_names - {PACKAGE.name}
+    assert {"airbyte_cdk", "requests"} <= others
+    for name in others:
+        assert required & {canonicalize_name(found) for found in distributions[name]}, name
+
+
+def imports(source: Path) -> set[str]:
+    """Return the top-level names of the packages that a file imports."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    names = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    ]
+    names += [
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    ]
+    return {name.partition(".")[0] for name in names}
+
+
+def closure(names: set[str]) -> set[str]:
+    """Return the names with all that they require, as installed here."""
+    found: set[str] = set()
+    while names:
+        found |= names
+        names = {
+            name for known in names for name in requirements(distribution(known).requires or [])
+        } - found
+    return found
+
+
+def requirements(lines: list[str]) -> set[str]:
+    """Return the names of the packages that the requirements ask for here, without extras."""
+    parsed = [Requirement(line) for line in lines]
+    return {
+        canonicalize_name(requirement.name)
+        for requirement in parsed
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    }
 
 
 def test_its_console_script_syncs(wheel: Path, dust: LocalDust, tmp_path: Path) -> None:
@@ -73,7 +125,7 @@ def test_its_console_script_syncs(wheel: Path, dust: LocalDust, tmp_path: Path) 
     )
 
     (said,) = spec.messages
-    assert said["spec"].items() >= json.loads(SPEC.read_bytes()).items()
+    assert said["spec"].items() >= json.loads((PACKAGE / "spec.json").read_bytes()).items()
     assert run.exit_code == 0, run.stderr
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]

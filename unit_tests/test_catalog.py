@@ -90,10 +90,12 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
             id="primary-key-that-is-no-list-of-paths",
         ),
         pytest.param(
-            orjson.dumps({"streams": [{**USERS, "destination_sync_mode": "upsert"}]}),
+            orjson.dumps({"streams": [{**USERS, "destination_sync_mode": 1}]}),
             "streams/0/destination_sync_mode",
-            id="unknown-sync-mode",
+            id="sync-mode-that-is-no-string",
         ),
+        pytest.param(b'{"streams": [7]}', "streams/0", id="stream-that-is-no-object"),
+        pytest.param(b'{"streams": 7}', "streams", id="streams-that-are-no-list"),
     ],
 )
 def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
@@ -110,6 +112,23 @@ def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
     assert reason in message
     assert "\n" not in message
     assert refused.value.failure_type.value == "config_error"
+
+
+def test_a_sync_mode_newer_than_the_cdk_is_an_error_that_names_the_stream(tmp_path: Path) -> None:
+    """The platform has had overwrite_dedup since 1.0, the CDK has not."""
+    path = tmp_path / "catalog.json"
+    path.write_bytes(
+        orjson.dumps({"streams": [USERS, {**USERS, "destination_sync_mode": "overwrite_dedup"}]})
+    )
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    assert str(refused.value) == (
+        "Stream 'users' has the sync mode 'overwrite_dedup', which Dust cannot do: choose append "
+        "or append_dedup for it in the connection."
+    )
+    assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
 
 
 def test_a_catalog_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
-"""The README says what the connector does."""
+"""The README and the other pages say what the connector does."""
 
 from __future__ import annotations
 
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
 from destination_dust import exact_json
 from destination_dust.document import Stream, document
+from destination_dust.failures import _MEANING
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,3 +42,23 @@ def test_the_example_of_a_digest_is_real() -> None:
     stream = Stream("users", primary_key=(("id",),))
     example = document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
     assert f"`{example.id}`" in README
+
+
+def test_the_page_for_users_explains_each_error_of_dust() -> None:
+    page = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `\d{3} (\w+)` \|", page, flags=re.MULTILINE)
+    assert sorted(explained) == sorted(_MEANING)
+
+
+def test_the_layout_names_each_file() -> None:
+    layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    patterns = re.findall(r"`([^`\s]+)`", layout)
+    suffixes = {".py", ".json", ".txt", ".yml", ".yaml", ".md", ".svg", ".toml"}
+    files = [
+        str(file.relative_to(ROOT))
+        for folder in ("destination_dust", "integration_tests", "benchmarks", "docs", ".")
+        for file in (ROOT / folder).iterdir()
+        if file.suffix in suffixes and file.name != "__init__.py"
+    ]
+    assert len(files) > 40
+    assert [file for file in files if not any(fnmatch(file, name) for name in patterns)] == []

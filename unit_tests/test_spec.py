@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -66,11 +67,30 @@ def test_each_setting_is_a_string_with_a_title_and_a_description(
     assert field["description"].strip()
 
 
-@pytest.mark.parametrize("keyword", ["pattern", "examples", "enum", "const", "format", "default"])
 def test_nothing_in_the_schema_could_make_a_validation_error_quote_the_key(
-    schema: dict[str, Any], keyword: str
+    schema: dict[str, Any],
 ) -> None:
-    assert keyword not in schema["properties"]["api_key"]
+    harmless = {"type", "title", "description", "airbyte_secret", "order"}
+
+    assert set(schema["properties"]["api_key"]) == harmless
+
+
+@pytest.mark.parametrize("name", ["workspace_id", "space_id", "data_source_id"])
+def test_the_form_takes_an_id_and_no_address(schema: dict[str, Any], name: str) -> None:
+    field = schema["properties"][name]
+    pattern = re.compile(field["pattern"])
+
+    assert all(pattern.search(id_) for id_ in [*field["examples"], " vlt_1 ", "dsv_1", "w/1"])
+    assert not pattern.search("https://dust.tt/w/0ec9852c2f")
+    assert field["pattern_descriptor"]
+
+
+def test_the_form_always_shows_the_region_and_names_both(schema: dict[str, Any]) -> None:
+    field = schema["properties"]["base_url"]
+
+    assert field["always_show"] is True
+    assert field["examples"] == ["https://dust.tt", "https://eu.dust.tt"]
+    assert all(url in field["description"] for url in field["examples"])
 
 
 def test_append_and_append_dedup_are_the_sync_modes(spec: ConnectorSpecification) -> None:

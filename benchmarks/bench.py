@@ -324,16 +324,26 @@ def documents_path(config: dict[str, str]) -> str:
 
 def print_table(rows: list[Row]) -> None:
     """Print a table that can be pasted into an issue."""
-    base = next(row.cpu_us for row in rows if row.name == "bare urllib3")
-    packages = ", ".join(f"{name} {version(name)}" for name in ("airbyte-cdk", "requests"))
-    print(f"{date.today()}, Python {platform.python_version()}, {packages}\n")
-    print("| | CPU per record | of bare urllib3 | records per s | peak memory |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    cpu_us = {row.name: row.cpu_us for row in rows}
+    packages = [f"{name} {version(name)}" for name in ("airbyte-cdk", "requests")]
+    pins = [
+        (ROOT / "benchmarks" / f"requirements-{name}.txt").read_text(encoding="utf-8").split()[0]
+        for name in ("singer", "dlt")
+    ]
+    versions = ", ".join(packages + [pin.replace("==", " ") for pin in pins])
+    print(f"{date.today()}, Python {platform.python_version()}, {versions}\n")
+    print(
+        "| | CPU per record | of bare urllib3 | the connector's, of it | records per s "
+        "| peak memory |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for row in rows:
-        peak = "" if row.peak_mib is None else f"{row.peak_mib:.0f} MiB"
+        is_process = row.peak_mib is not None
+        own_us = cpu_us["connector, process" if is_process else "connector"]
+        peak = f"{row.peak_mib:.0f} MiB" if is_process else ""
         print(
-            f"| {row.name} | {row.cpu_us:.0f} µs | {row.cpu_us / base:.2f} "
-            f"| {row.records_per_s:.0f} | {peak} |"
+            f"| {row.name} | {row.cpu_us:.0f} µs | {row.cpu_us / cpu_us['bare urllib3']:.2f} "
+            f"| {own_us / row.cpu_us:.2f} | {row.records_per_s:.0f} | {peak} |"
         )
 
 

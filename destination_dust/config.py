@@ -83,7 +83,9 @@ def _base_url(text: str) -> str:
         url = Url(text)
     except ValueError:
         # `from None`: the parser's error quotes the value, which may hold a password.
-        raise DustConfigError(f"base_url is not a URL: use {DEFAULT_BASE_URL}.") from None
+        raise DustConfigError(
+            f"base_url is not a URL, which begins with https://, as in {DEFAULT_BASE_URL}."
+        ) from None
     if url.scheme not in ("https", "http") or not url.host:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
     if url.scheme == "http" and not is_loopback(url.host):

@@ -74,8 +74,9 @@ TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.t
 .venv-python%-newest/installed: $(TEST_REQUIREMENTS)
 	$(call test_environment,$(@D),python$*,-r requirements.txt)
 
+# And the lowest orjson that airbyte-cdk takes, since it is imported here too.
 .venv-python%-lowest/installed: $(TEST_REQUIREMENTS)
-	$(call test_environment,$(@D),python$*,$$(sed 's/>=/==/; s/,.*//' requirements.txt))
+	$(call test_environment,$(@D),python$*,$$(sed 's/>=/==/; s/,.*//' requirements.txt) orjson==3.10.7)
 
 .venv-destination/installed: pyproject.toml requirements.txt $(wildcard destination_dust/*.*)
 	$(call environment,$(@D),$(PYTHON),.)

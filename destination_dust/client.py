@@ -83,8 +83,8 @@ class DustClient:
         self._session = _Session()
         self._session.mount("https://", _OneHostAdapter())
         self._session.mount("http://", _OneHostAdapter())
-        # Here rather than in the session, which would have to prepare each request: it would add
-        # headers of its own, and put the password of an entry in ~/.netrc in place of the key.
+        # Not in the session, which merges its headers for each request that it prepares, and puts
+        # the password of an entry in ~/.netrc in place of the key.
         self._headers = {
             "User-Agent": f"destination-dust/{__version__}",
             "Accept": "application/json",
@@ -219,6 +219,8 @@ class DustClient:
 
     def _request(self, task: _Task, route: str) -> requests.PreparedRequest:
         request: Any = requests.PreparedRequest()
+        # The headers are a plain dict, which costs less than the mapping of requests that is blind
+        # to case: so "Content-Length" is spelled as requests looks for it.
         request.method = task.method
         request.url = self._urls[route] + task.path
         request.headers = self._headers
@@ -262,7 +264,9 @@ class _OneHostAdapter(HTTPAdapter):
         return "/" + str(request.url).split("/", 3)[3]
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        # With the body read here there is no `raw`, in which requests would look for cookies.
+        # With the body read here, where `content` finds it, there is no `raw`, in which requests
+        # would look for cookies. What goes wrong with the body is urllib3's error, not requests'.
+        # urllib3's headers are as blind to case as those of requests.
         response: Any = requests.Response()
         response.status_code = resp.status
         response.headers = resp.headers

@@ -107,7 +107,7 @@ def document(stream: Stream, record: AirbyteRecordMessage) -> Document:
         key=key,
         id=id_,
         title=title_of(data) or clip(_title_from_key(stream, key) or id_, MAX_TITLE_UTF16_UNITS),
-        text=exact_json.dumps(data, indented=True),
+        text=exact_json.dumps_indented(data),
         source_url=source_url_of(data),
         timestamp_ms=record.emitted_at if record.emitted_at > 0 else None,
     )

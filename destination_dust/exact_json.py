@@ -46,22 +46,22 @@ def loads(text: str) -> Any:
     return value
 
 
-def dumps(value: Any, *, indented: bool = False, sort_keys: bool = False) -> str:
-    r"""Return a value, as `loads` returns it, as JSON: compact, or with two spaces a level.
+def dumps(value: Any, *, sort_keys: bool = False) -> str:
+    r"""Return a value, as `loads` returns it, as compact JSON.
 
     Each `Number` is written as it was read. Non-ASCII stays as it is, and a lone surrogate, which
     no UTF-8 can hold, becomes its `\udXXX` escape: the text can always be encoded.
     """
-    options = orjson.OPT_PASSTHROUGH_DATACLASS
-    options |= orjson.OPT_INDENT_2 if indented else 0
-    options |= orjson.OPT_SORT_KEYS if sort_keys else 0
+    return _written(value, "", sort_keys)
+
+
+def dumps_indented(value: Any) -> str:
+    """Return a value as `dumps` does, over several lines: two spaces for each level."""
     try:
-        return orjson.dumps(value, _fragment, options).decode()
+        return orjson.dumps(value, _fragment, _INDENTED).decode()
     except orjson.JSONEncodeError:
         # orjson takes no lone surrogates, and nesting up to 254 levels only.
-        chunks: list[str] = []
-        _write(value, chunks.append, "\n" if indented else "", sort_keys)
-        return "".join(chunks).encode("utf-8", "backslashreplace").decode("utf-8")
+        return _written(value, "\n", sort_keys=False)
 
 
 _TOO_DEEP = f"it nests deeper than {MAX_NESTING} levels"
@@ -74,10 +74,15 @@ def _refuse_constant(_name: str) -> None:
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
 
 
+# Only the indented form: up to orjson 3.11.5, which the CDK's range admits, the compact one writes
+# beyond its buffer when values nest some 150 levels deep.
+_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
 def _fragment(value: Any) -> orjson.Fragment:
     if isinstance(value, Number):
         return orjson.Fragment(value.literal)
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError
 
 
 def _nesting(value: Any) -> int:
@@ -89,6 +94,12 @@ def _nesting(value: Any) -> int:
             child for item in level for child in (item.values() if isinstance(item, dict) else item)
         ]
     return depth
+
+
+def _written(value: Any, newline: str, sort_keys: bool) -> str:
+    chunks: list[str] = []
+    _write(value, chunks.append, newline, sort_keys)
+    return "".join(chunks).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bool) -> None:
@@ -104,7 +115,7 @@ def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bo
         write(value.literal)
         return
     if not isinstance(value, (dict, list)) or not value:
-        write(json.dumps(value))
+        write(json.dumps(value, allow_nan=False))
         return
 
     items: Iterable[tuple[str, Any]]

@@ -108,7 +108,8 @@ class LocalDust:
     """Dust's document API on a loopback port; port 0 takes a free one.
 
     As a context manager it serves from a thread of its own. `requests` is what arrived; of `faults`
-    each request takes the next, and None lets a request through. Every answer takes `latency_s`.
+    each request takes the next, and None lets a request through. An answer leaves
+    `latency_s` after its request came, or later.
     """
 
     def __init__(
@@ -198,11 +199,11 @@ class LocalDust:
 
     @web.middleware
     async def _take_its_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self.latency_s:
+        if not self.latency_s or not request.path.startswith("/api/"):
             return await handler(request)
         until_s = time.monotonic() + self.latency_s
         answer = await handler(request)
-        # The event loop's own timer is up to 2 ms late.
+        # The event loop's own timer is up to 2 ms late: the rest is waited for awake.
         await asyncio.sleep(until_s - time.monotonic() - 0.002)
         while time.monotonic() < until_s:
             await asyncio.sleep(0)

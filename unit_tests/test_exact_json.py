@@ -96,7 +96,7 @@ def test_compact_json_has_no_white_space_and_keeps_the_order_of_keys() -> None:
 def test_indented_json_has_each_item_on_its_own_line() -> None:
     value = exact_json.loads('{"b":[1.0,[true]],"a":{},"c":[]}')
 
-    assert exact_json.dumps(value, indented=True) == (
+    assert exact_json.dumps_indented(value) == (
         '{\n  "b": [\n    1.0,\n    [\n      true\n    ]\n  ],\n  "a": {},\n  "c": []\n}'
     )
 
@@ -127,8 +127,6 @@ def test_text_is_written_so_that_utf8_can_hold_it(read: str, written: str) -> No
     assert text.encode("utf-8").decode("utf-8") == text
 
 
-@pytest.mark.parametrize("indented", [False, True])
-@pytest.mark.parametrize("sort_keys", [False, True])
 @pytest.mark.parametrize(
     "text",
     [
@@ -138,16 +136,31 @@ def test_text_is_written_so_that_utf8_can_hold_it(read: str, written: str) -> No
         pytest.param('""', id="scalar"),
     ],
 )
-def test_a_lone_surrogate_changes_nothing_but_itself(
-    text: str, indented: bool, sort_keys: bool
-) -> None:
+def test_a_lone_surrogate_changes_nothing_but_itself(text: str) -> None:
     """Such texts take a way of their own."""
     value = exact_json.loads(text)
 
-    usual = exact_json.dumps([value, "?"], indented=indented, sort_keys=sort_keys)
-    with_surrogate = exact_json.dumps([value, "\ud800"], indented=indented, sort_keys=sort_keys)
+    usual = exact_json.dumps_indented([value, "?"])
+    with_surrogate = exact_json.dumps_indented([value, "\ud800"])
 
     assert with_surrogate == usual.replace('"?"', r'"\ud800"')
+
+
+@pytest.mark.parametrize("levels", [200, 250, 260, MAX_NESTING])
+def test_deep_nesting_is_written_whatever_stands_around_it(levels: int) -> None:
+    """The compact form of older orjsons writes beyond its buffer here."""
+    inner = levels - 1
+    for padding in range(0, 1200, 7):
+        text = f'["{"x" * padding}",' + '{"":' * inner + "1.0" + "}" * inner + "]"
+        value = exact_json.loads(text)
+
+        assert exact_json.dumps(value) == text
+        assert exact_json.dumps(exact_json.loads(exact_json.dumps_indented(value))) == text
+
+
+def test_a_float_without_a_json_word_is_not_written() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        exact_json.dumps({"a": [float("nan")]})
 
 
 def test_what_json_has_no_form_for_is_not_written() -> None:

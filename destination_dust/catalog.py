@@ -73,7 +73,7 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace or None)
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
-        raise _unsupported(mode.value, stream.descriptor)
+        raise _unsupported(getattr(mode, "value", mode), stream.descriptor)
     primary_key = configured.primary_key or []
     if not _is_list_of_paths(primary_key):
         raise DustConfigError(

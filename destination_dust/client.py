@@ -219,10 +219,10 @@ class DustClient:
 
     def _request(self, task: _Task, route: str) -> requests.PreparedRequest:
         request: Any = requests.PreparedRequest()
-        # The headers are a plain dict, which costs less than the mapping of requests that is blind
-        # to case: so "Content-Length" is spelled as requests looks for it.
         request.method = task.method
         request.url = self._urls[route] + task.path
+        # A plain dict, which costs less than the mapping of requests that is blind to case: so
+        # "Content-Length" is spelled as requests looks for it.
         request.headers = self._headers
         if task.body is not None:
             request.body = task.body

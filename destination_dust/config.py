@@ -84,7 +84,7 @@ def _base_url(text: str) -> str:
     except ValueError:
         # `from None`: the parser's error quotes the value, which may hold a password.
         raise DustConfigError(
-            f"base_url is not a URL, which begins with https://, as in {DEFAULT_BASE_URL}."
+            f"base_url is not a URL such as {DEFAULT_BASE_URL} or https://eu.dust.tt."
         ) from None
     if url.scheme not in ("https", "http") or not url.host:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")

@@ -108,8 +108,8 @@ class LocalDust:
     """Dust's document API on a loopback port; port 0 takes a free one.
 
     As a context manager it serves from a thread of its own. `requests` is what arrived; of `faults`
-    each request takes the next, and None lets a request through. An answer leaves
-    `latency_s` after its request came, or later.
+    each request takes the next, and None lets a request through. An answer
+    leaves `latency_s` after its request came, or later.
     """
 
     def __init__(

@@ -163,7 +163,7 @@ def test_a_base_url_of_another_scheme_is_refused(url: str) -> None:
 def test_what_is_no_url_is_refused_without_quoting_it(url: str) -> None:
     """It may hold a password."""
     assert refusal(base_url=url) == (
-        "base_url is not a URL, which begins with https://, as in https://dust.tt."
+        "base_url is not a URL such as https://dust.tt or https://eu.dust.tt."
     )
 
 

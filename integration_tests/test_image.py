@@ -76,9 +76,10 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-@pytest.fixture(
-    scope="module", params=["from here", pytest.param("from PyPI", marks=pytest.mark.pypi)]
-)
+FROM_PYPI = pytest.param("from PyPI", marks=pytest.mark.pypi)
+
+
+@pytest.fixture(scope="module", params=["from here", FROM_PYPI])
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The image, with the packages of this environment or with those of constraints.txt."""
     folder = tmp_path_factory.mktemp("image")
@@ -147,7 +148,7 @@ def test_spec_check_and_write_run_as_on_the_platform(
     assert after == before
 
 
-@pytest.mark.pypi
+@pytest.mark.parametrize("image", [FROM_PYPI], indirect=True)
 def test_the_constraints_pin_all_that_the_image_installs(image: Image) -> None:
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     installed = environments.installed_in(image.bin_).splitlines()

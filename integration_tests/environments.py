@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -31,11 +30,6 @@ def run_in(bin_: Path, command: list[str], cwd: Path, **env: str) -> None:
     env["PATH"] = f"{bin_}:{env['PATH']}"
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
-def installed_here() -> str:
-    """Return what is installed in this environment, as pins that pip reads."""
-    return installed_in(Path(sys.executable).parent)
 
 
 def installed_in(bin_: Path) -> str:

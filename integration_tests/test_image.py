@@ -92,7 +92,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if from_pypi:
         assert sys.version_info[:2] == (3, 13), "the base image has Python 3.13"
     else:
-        pins = environments.installed_here()
+        pins = environments.installed_in(Path(sys.executable).parent)
         (context / "constraints.txt").write_text(pins, encoding="utf-8")
     bin_ = environments.make(folder / "venv", with_packages_of_this_one=not from_pypi)
     return build(context, root, bin_)
@@ -100,13 +100,15 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def sent_to_docker() -> list[str]:
     """Return what .dockerignore lets through."""
-    first, *others = (
-        line
-        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    )
+    first, *others = lines_of(".dockerignore")
     assert first == "*"
     return [line.removeprefix("!") for line in others if line.startswith("!")]
+
+
+def lines_of(name: str) -> list[str]:
+    """Return the lines of a file of the project that are no comments."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
 
 
 def as_the_platform_runs_it(image: Image, elsewhere: Path) -> dict[str, Any]:
@@ -150,9 +152,8 @@ def test_spec_check_and_write_run_as_on_the_platform(
 
 @pytest.mark.parametrize("image", [FROM_PYPI], indirect=True)
 def test_the_constraints_pin_all_that_the_image_installs(image: Image) -> None:
-    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     installed = environments.installed_in(image.bin_).splitlines()
-    assert sorted(installed) == sorted(pin for pin in pins if not pin.startswith("#"))
+    assert sorted(installed) == sorted(lines_of("constraints.txt"))
 
 
 def test_dependencies_come_before_the_code_and_are_pinned() -> None:
@@ -202,7 +203,6 @@ def test_the_base_image_is_pinned_to_its_digest() -> None:
 
 
 def test_constraints_are_exact_versions_and_name_no_host() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line.split("==") for line in lines if not line.startswith("#")]
+    pins = [line.split("==") for line in lines_of("constraints.txt")]
     assert {"airbyte-cdk", "requests"} <= {pin[0] for pin in pins}
     assert all(len(pin) == 2 and "/" not in pin[1] for pin in pins)

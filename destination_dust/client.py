@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -23,7 +24,7 @@ from destination_dust import __version__
 from destination_dust.config import DustConfig, is_loopback
 from destination_dust.document import Document
 from destination_dust.errors import DustConfigError, DustUnavailableError
-from destination_dust.failures import Answer, Failure, failure, no_dust_api
+from destination_dust.failures import SUCCESSES, Answer, Failure, failure, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Retries
 
@@ -123,17 +124,12 @@ class DustClient:
 
         When this returns, Dust has the document. Raises DustError when it may not have it.
         """
-
-        def names_the_document(json: Any) -> bool:
-            stored = json.get("document") if isinstance(json, dict) else None
-            return isinstance(stored, dict) and stored.get("document_id") == document.id
-
         self._perform(
             _Task(
                 name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
                 method="POST",
                 path=f"/{document.id}",
-                succeeded=names_the_document,
+                succeeded=partial(_tells_of_storing, document.id),
                 body=orjson.dumps(document.payload()),
                 is_rate_limited=True,
                 stream=document.stream.descriptor,
@@ -213,7 +209,7 @@ class DustClient:
             json = _json(response.content)
         except (OSError, HTTPError) as error:
             return _network_failure(error, self._host)
-        if response.status_code == 200 and task.succeeded(json):
+        if response.status_code in SUCCESSES and task.succeeded(json):
             return None
         return failure(_answer(response, json))
 
@@ -314,11 +310,28 @@ def _lists_documents(json: Any) -> bool:
     return isinstance(json, dict) and isinstance(json.get("documents"), list)
 
 
+def _tells_of_storing(document_id: str, json: Any) -> bool:
+    """Tell whether an upsert's answer says that this document was stored.
+
+    Dust names the document only in the whole answer. The light one, which the connector asks for,
+    has the hash of what was stored and no id; the answer to an asynchronous upsert has the id only.
+
+    Source: dust-tt/dust, `data_sources_documents_upsert` in `core/src/api/data_sources.rs`;
+    `UpsertDocumentResponseSchema` and `CoreAPILightDocumentSchema` of `@dust-tt/client`.
+    """
+    stored = json.get("document") if isinstance(json, dict) else None
+    if not isinstance(stored, dict):
+        return False
+    if stored.get("document_id") is not None:
+        return bool(stored["document_id"] == document_id)
+    return isinstance(stored.get("hash"), str)
+
+
 def _body(response: Any) -> bytes:
     try:
         return bytes(response.read(decode_content=True))
     except HTTPError:
-        if response.status == 200:
+        if response.status in SUCCESSES:
             raise
         # The status of an error says enough.
         return b""

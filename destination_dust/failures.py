@@ -17,6 +17,9 @@ from destination_dust.errors import (
     DustUnavailableError,
 )
 
+SUCCESSES = (200, 201)
+"""The statuses with which Dust says that it has done what was asked; older versions say 201."""
+
 _MAX_QUOTED_CHARACTERS = 500
 _DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
@@ -160,15 +163,15 @@ def no_dust_api(urls: list[str]) -> Failure:
 
 
 def _can_pass(status: int) -> bool:
-    # A 200 is here when its body is not Dust's: something between here and Dust is out of order.
-    return status in (200, 429) or status >= 500
+    # A success is here when its body is not Dust's: something on the way to Dust is out of order.
+    return status in (*SUCCESSES, 429) or status >= 500
 
 
 def _meaning(answer: Answer) -> tuple[type[DustError], str]:
     if answer.envelope and answer.envelope["type"] in _MEANING:
         return _MEANING[answer.envelope["type"]]
     status = answer.status
-    if status == 200:
+    if status in SUCCESSES:
         return DustUnavailableError, _CHECK_BASE_URL
     if 300 <= status < 400:
         return DustConfigError, f"Set base_url to where Dust itself answers: {_REGIONS}."
@@ -194,8 +197,8 @@ def _said(answer: Answer) -> str:
         return f'Dust answered {status} {answer.envelope["type"]}, "{message}"'
     if 300 <= status < 400:
         return f"the server redirects ({status}) to {_address(answer.location)}"
-    if status == 200:
-        return f"{_host(answer.url)} answered 200, but not as Dust does"
+    if status in SUCCESSES:
+        return f"{_host(answer.url)} answered {status}, but not as Dust does"
     return f"{_host(answer.url)} answered {status} without Dust's error message"
 
 

@@ -42,8 +42,19 @@ def user(id_: int = 1, **data: object) -> Document:
     return document(Stream("users", primary_key=(("id",),)), record)
 
 
-def stored(id_: str = "users-1") -> Answer:
-    return {"json": {"document": {"document_id": id_}, "data_source": {}}}
+# What live Dust answers to an upsert with `light_document_output`: it does not name the document.
+LIGHT_DOCUMENT = {
+    "hash": "56b50e2cfbb1d69b5933d5828f06fc10237e811396fc758367faed2c13363920",
+    "text_size": 7,
+    "chunk_count": 1,
+    "token_count": 512,
+    "created": 1736365559000,
+}
+
+
+def stored(**document: object) -> Answer:
+    """Return the answer to an upsert; with a `document_id` as Dust's whole answer has it."""
+    return {"json": {"document": {**LIGHT_DOCUMENT, **document}, "data_source": {}}}
 
 
 def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Answer:
@@ -180,6 +191,24 @@ def test_no_proxy_carries_the_key_in_clear(monkeypatch: pytest.MonkeyPatch) -> N
     DustClient(local)
 
 
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(LIGHT_DOCUMENT, id="light"),
+        pytest.param({**LIGHT_DOCUMENT, "document_id": "users-1", "text": "{}"}, id="whole"),
+        pytest.param({"document_id": "users-1"}, id="id alone"),
+    ],
+)
+def test_dusts_answer_to_an_upsert_is_a_success(
+    http: requests_mock.Mocker, client: DustClient, status: int, document: dict[str, object]
+) -> None:
+    """By the hash of what was stored, or by the document's id: the light answer has no id."""
+    http.post(f"{HYPHEN}/users-1", status_code=status, json={"document": document})
+    client.upsert_document(user())
+    assert http.call_count == 1
+
+
 # Routes
 
 
@@ -189,7 +218,7 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
     """One request more for the whole sync, and one line that says so."""
     http.post(requests_mock.ANY, **NOT_FOUND)
     for id_ in (1, 2, 3):
-        http.post(f"{UNDERSCORE}/users-{id_}", **stored(f"users-{id_}"))
+        http.post(f"{UNDERSCORE}/users-{id_}", **stored())
     with caplog.at_level(logging.INFO, "airbyte"):
         for id_ in (1, 2, 3):
             client.upsert_document(user(id_))
@@ -266,7 +295,12 @@ RETRYABLE: list[Any] = [
     pytest.param({"exc": urllib3.exceptions.ProtocolError}, id="urllib3's own"),
     pytest.param({"text": "<html>Sign in</html>"}, id="200 with HTML"),
     pytest.param({"text": '{"document":{"docum'}, id="200 truncated"),
-    pytest.param(stored("users-9"), id="200 for another document"),
+    pytest.param(stored(document_id="users-9"), id="200 for another document"),
+    pytest.param({"json": {"document": {}}}, id="200 with an empty document"),
+    pytest.param({"json": {"document": {"hash": None}}}, id="200 without a hash"),
+    pytest.param({"json": {"document": {"text_size": 7}}}, id="200 with neither hash nor id"),
+    pytest.param({"json": {"document": "users-1"}}, id="200 with no document object"),
+    pytest.param({"status_code": 201, "json": {}}, id="201 with foreign JSON"),
     pytest.param({"json": []}, id="200 with foreign JSON"),
 ]
 
@@ -341,7 +375,7 @@ def test_a_retry_after_that_is_no_time_is_ignored(
     assert 1 <= waits[0] <= 1.5
 
 
-@pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 405, 409, 413, 422])
+@pytest.mark.parametrize("status", [204, 301, 302, 307, 400, 401, 403, 405, 409, 413, 422])
 def test_nothing_else_is_retried(
     http: requests_mock.Mocker, client: DustClient, waits: list[float], status: int
 ) -> None:

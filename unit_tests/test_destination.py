@@ -56,7 +56,7 @@ def state() -> AirbyteMessage:
 
 def accept(http: requests_mock.Mocker, *ids: str) -> None:
     for id_ in ids:
-        http.post(f"{DOCUMENTS}/{id_}", json={"document": {"document_id": id_}})
+        http.post(f"{DOCUMENTS}/{id_}", json={"document": {"hash": f"hash of {id_}"}})
 
 
 def write(

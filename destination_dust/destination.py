@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from functools import partial
+from queue import Empty, Queue
+from threading import Thread
 from typing import Any, BinaryIO, cast
 
 from airbyte_cdk.destinations import Destination
@@ -23,12 +26,17 @@ from destination_dust import exact_json
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
-from destination_dust.document import document
+from destination_dust.document import to_document
 from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
 from destination_dust.report import SyncReport
 
 logger = logging.getLogger("airbyte")
+
+# Somebody waits in front of a form, for 60 s at most, of which some are for the process to start.
+CHECK_TIME_LIMIT_S = 55.0
+# Less, so that what is said in the end is why the last request failed.
+CHECK_REQUESTS_TIME_LIMIT_S = 45.0
 
 
 class DestinationDust(Destination):
@@ -41,18 +49,21 @@ class DestinationDust(Destination):
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
+        return _within(CHECK_TIME_LIMIT_S, partial(self._checked, config))
+
+    def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        options = {"time_limit_s": CHECK_REQUESTS_TIME_LIMIT_S, **self._client_options}
         try:
-            with self._client(config) as client:
+            with DustClient(_settings(config), **options) as client:
                 client.check_connection()
         except DustError as error:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+            return _failed(str(error.message))
         except Exception as error:
             # An exception here would leave the user of the form without any status.
             logger.exception("The check itself failed.")
-            message = (
+            return _failed(
                 f"The check failed with {type(error).__name__}: please report this, with the log."
             )
-            return AirbyteConnectionStatus(status=Status.FAILED, message=message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
     def write(
@@ -66,16 +77,20 @@ class DestinationDust(Destination):
         Raises DustError when a record could not be stored: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        with self._client(config) as client, SyncReport(streams) as report:
+        settings = _settings(config)
+        with (
+            DustClient(settings, **self._client_options) as client,
+            SyncReport(streams, client.efforts) as report,
+        ):
             for message in input_messages:
                 if (record := message.record) is not None:
                     stream = streams.get((record.namespace, record.stream))
                     if stream is None:
-                        report.passed_over(record)
+                        report.ignored(record)
                     else:
-                        upsert = document(stream, record)
-                        client.upsert_document(upsert, report.effort(stream))
-                        report.stored(upsert)
+                        document = to_document(stream, record)
+                        client.upsert_document(document)
+                        report.stored(document)
                 elif message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
@@ -119,10 +134,34 @@ class DestinationDust(Destination):
         lines = cast("BinaryIO", input_stream.buffer)
         yield from self.write(config, catalog, read_messages(lines))
 
-    def _client(self, config: Mapping[str, Any]) -> DustClient:
-        dust_config = DustConfig.from_mapping(config)
-        _register_secret(dust_config.api_key)
-        return DustClient(dust_config, **self._client_options)
+
+def _settings(config: Mapping[str, Any]) -> DustConfig:
+    settings = DustConfig.from_mapping(config)
+    _register_secret(settings.api_key)
+    return settings
+
+
+def _failed(message: str) -> AirbyteConnectionStatus:
+    return AirbyteConnectionStatus(status=Status.FAILED, message=message)
+
+
+def _within(
+    limit_s: float, check: Callable[[], AirbyteConnectionStatus]
+) -> AirbyteConnectionStatus:
+    """Return the check's status, or after `limit_s` that there is none.
+
+    Timeouts do not reach a name look-up, nor do they add up over the addresses of a host.
+    """
+    statuses: Queue[AirbyteConnectionStatus] = Queue()
+    Thread(target=lambda: statuses.put(check()), daemon=True).start()
+    try:
+        return statuses.get(timeout=limit_s)
+    except Empty:
+        return _failed(
+            f"The check did not end within {limit_s:g} s: the server, or the look-up of its name, "
+            "takes too long. Check base_url, and the network and proxy settings of the machine "
+            "this runs on."
+        )
 
 
 def _register_secret(secret: str) -> None:

@@ -1,4 +1,4 @@
-"""What an answer that is no success means: what was said, what to do, whether to try again."""
+"""What a failed response means: what was said, what to do, whether to try again."""
 
 from __future__ import annotations
 
@@ -49,21 +49,44 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What kind of error something is, and what the user can do about it."""
+
+    kind: type[DustError]
+    advice: str
+
+
+@dataclass(frozen=True)
 class Failure:
-    """Why a request did not succeed, in a user's words, and what kind of error that is."""
+    """Why a request did not succeed: in a user's words, and by its meaning.
+
+    `answer` is the failed response, and None when none came.
+    """
 
     said: str
-    advice: str
-    kind: type[DustError]
-    can_pass: bool = False
-    """Whether the same request may succeed when it is repeated."""
+    meaning: Meaning
     answer: Answer | None = None
     cause: Exception | None = None
+
+    @classmethod
+    def of(cls, answer: Answer) -> Failure:
+        """Return what a failed response means."""
+        return cls(said=_said(answer), meaning=_meaning(answer), answer=answer)
+
+    @property
+    def can_pass(self) -> bool:
+        """Tell whether the same request may succeed when it is repeated."""
+        return self.meaning.kind is DustUnavailableError
 
     @property
     def is_throttled(self) -> bool:
         """Tell whether this is a rate limit's refusal."""
-        return self.answer is not None and self.answer.status == 429
+        return self.meaning is _THROTTLED
+
+    @property
+    def is_not_found(self) -> bool:
+        """Tell whether the server answered 404."""
+        return self.answer is not None and self.answer.status == 404
 
     @property
     def retry_after_s(self) -> float | None:
@@ -77,115 +100,123 @@ class Failure:
 
     def error(self, task: str, stream: StreamDescriptor | None) -> DustError:
         """Return the error to raise for a task such as "upsert document 'users-1'"."""
-        error = self.kind(f"Could not {task}: {self.sentence} {self.advice}", stream=stream)
+        message = f"Could not {task}: {self.sentence} {self.meaning.advice}"
+        error = self.meaning.kind(message, stream=stream)
         error.__cause__ = self.cause
         return error
 
 
+_THROTTLED = Meaning(
+    DustUnavailableError,
+    "Other clients of the workspace left no room for minutes: run the sync again when they send "
+    "less.",
+)
+_TOO_LARGE = Meaning(
+    DustConfigError,
+    "The record is larger than the workspace's plan allows for one document: leave its large "
+    "fields out in the connection's schema, or ask for a larger plan.",
+)
+_UNAVAILABLE = Meaning(DustUnavailableError, _TRY_LATER)
+
 # What Dust's own error types mean for the user. The same status can mean several things: one 403
 # is a missing right, another a full quota. Source: dust-tt/dust, `front/lib/error.ts`.
-_MEANING: dict[str, tuple[type[DustError], str]] = {
-    "not_authenticated": (
+MEANINGS: dict[str, Meaning] = {
+    "not_authenticated": Meaning(
         DustConfigError,
         "The Authorization header did not arrive: check the proxy between here and Dust.",
     ),
-    "malformed_authorization_header_error": (
+    "malformed_authorization_header_error": Meaning(
         DustConfigError,
         "Check api_key: a Dust API key begins with sk-. Paste it without quotation marks.",
     ),
-    "invalid_api_key_error": (
+    "invalid_api_key_error": Meaning(
         DustConfigError,
         "Check api_key: the key is mistyped or disabled, or it belongs to the other region, where "
         f"base_url must point ({_REGIONS}).",
     ),
-    "workspace_auth_error": (
+    "workspace_auth_error": Meaning(
         DustConfigError,
         "The key belongs to another workspace: check workspace_id, or create a key in this one.",
     ),
-    "workspace_not_found": (
+    "workspace_not_found": Meaning(
         DustConfigError,
         f"Check workspace_id, and that base_url is the workspace's region ({_REGIONS}).",
     ),
-    "workspace_can_use_product_required_error": (
+    "workspace_can_use_product_required_error": Meaning(
         DustConfigError,
         "The plan of the workspace has no API access: ask its admin to change the plan.",
     ),
-    "space_not_found": (
+    "space_not_found": Meaning(
         DustConfigError,
         "Check space_id, which begins with vlt_, and that the key may read the space.",
     ),
-    "data_source_not_found": (
+    "data_source_not_found": Meaning(
         DustConfigError,
         "Check space_id and data_source_id: a data source id begins with dts_, dsv_ is a view's; "
         "and the key must have access to the space.",
     ),
-    "data_source_auth_error": (
+    "data_source_auth_error": Meaning(
         DustConfigError,
         "Use a data source that is a folder, not one that a Dust connection manages, and a key "
         "that may write to its space.",
     ),
-    "data_source_quota_error": (
-        DustConfigError,
-        "The record is larger than the workspace's plan allows for one document: leave its large "
-        "fields out in the connection's schema, or ask for a larger plan.",
-    ),
-    "workspace_quota_error": (
+    "data_source_quota_error": _TOO_LARGE,
+    "workspace_quota_error": Meaning(
         DustConfigError,
         "The workspace's storage is full: delete documents in Dust or ask for a larger plan.",
     ),
-    "rate_limit_error": (
-        DustUnavailableError,
-        "Dust takes 120 upserts a minute for a whole workspace, and other clients left none of "
-        "them: run the sync again when they write less.",
+    "rate_limit_error": _THROTTLED,
+    "service_unavailable": _UNAVAILABLE,
+    "internal_server_error": _UNAVAILABLE,
+}
+
+
+_NO_ACCESS = Meaning(DustConfigError, f"Check api_key, and base_url ({_REGIONS}).")
+
+# What a status means where Dust itself did not say why.
+_BY_STATUS: dict[int, Meaning] = {
+    304: Meaning(
+        DustConfigError, "A cache in front of Dust answered: have it let requests through."
+    ),
+    401: _NO_ACCESS,
+    403: _NO_ACCESS,
+    404: Meaning(DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."),
+    407: Meaning(
+        DustConfigError,
+        "Put user name and password of the proxy into HTTP_PROXY, as in "
+        "http://user:password@proxy.example:3128.",
+    ),
+    408: _UNAVAILABLE,
+    413: _TOO_LARGE,
+    429: _THROTTLED,
+    431: Meaning(
+        DustConfigError, "The headers are too large: check api_key, which holds too much for a key."
     ),
 }
 
 
-def failure(answer: Answer) -> Failure:
-    """Return what an answer that is no success means."""
-    kind, advice = _meaning(answer)
+def no_dust_api(failures: list[Failure]) -> Failure:
+    """Return the failure for a server that answered 404 to each way to write Dust's routes."""
+    urls = " and ".join(failure.answer.url for failure in failures if failure.answer)
     return Failure(
-        said=_said(answer),
-        advice=advice,
-        kind=kind,
-        can_pass=_can_pass(answer.status),
-        answer=answer,
+        said=f"there is no Dust API at this address (404 from {urls})",
+        meaning=Meaning(DustConfigError, _CHECK_BASE_URL),
     )
 
 
-def no_dust_api(urls: list[str]) -> Failure:
-    """Return the failure for a server that knows none of the ways to write Dust's routes."""
-    return Failure(
-        said=f"there is no Dust API at this address (404 from {' and '.join(urls)})",
-        advice=_CHECK_BASE_URL,
-        kind=DustConfigError,
-    )
-
-
-def _can_pass(status: int) -> bool:
-    # A success is here when its body is not Dust's: something on the way to Dust is out of order.
-    return status in (*SUCCESSES, 429) or status >= 500
-
-
-def _meaning(answer: Answer) -> tuple[type[DustError], str]:
-    if answer.envelope and answer.envelope["type"] in _MEANING:
-        return _MEANING[answer.envelope["type"]]
+def _meaning(answer: Answer) -> Meaning:
+    """Return what a failed response means: by Dust's own error type, else by its status."""
     status = answer.status
+    if answer.envelope and answer.envelope["type"] in MEANINGS:
+        return MEANINGS[answer.envelope["type"]]
     if status in SUCCESSES:
-        return DustUnavailableError, _CHECK_BASE_URL
+        # Something on the way to Dust is out of order, and may be in order again soon.
+        return Meaning(DustUnavailableError, _CHECK_BASE_URL)
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
     if 300 <= status < 400:
-        return DustConfigError, f"Set base_url to where Dust itself answers: {_REGIONS}."
-    if status == 413:
-        return _MEANING["data_source_quota_error"]
-    if status == 429:
-        return _MEANING["rate_limit_error"]
-    if status >= 500:
-        return DustUnavailableError, _TRY_LATER
-    if status in (401, 403):
-        return DustConfigError, f"Check api_key, and base_url ({_REGIONS})."
-    if status == 404:
-        return DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."
-    return DustRequestError, _REPORT
+        return Meaning(DustConfigError, f"Set base_url to where Dust itself answers: {_REGIONS}.")
+    return _UNAVAILABLE if status >= 500 else Meaning(DustRequestError, _REPORT)
 
 
 def _said(answer: Answer) -> str:
@@ -195,16 +226,16 @@ def _said(answer: Answer) -> str:
         # Secrets are masked before the cut: half a key would not be recognised.
         message = filter_secrets(answer.envelope["message"])[:_MAX_QUOTED_CHARACTERS]
         return f'Dust answered {status} {answer.envelope["type"]}, "{message}"'
-    if 300 <= status < 400:
+    if answer.location is not None and 300 <= status < 400:
         return f"the server redirects ({status}) to {_address(answer.location)}"
     if status in SUCCESSES:
         return f"{_host(answer.url)} answered {status}, but not as Dust does"
     return f"{_host(answer.url)} answered {status} without Dust's error message"
 
 
-def _address(location: str | None) -> str:
+def _address(location: str) -> str:
     """Return the target of a redirect without what may be secret in it: user, query, fragment."""
-    address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location or "", flags=re.DOTALL)
+    address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location, flags=re.DOTALL)
     return address[:_MAX_QUOTED_CHARACTERS] or "an unnamed address"
 
 

@@ -1,18 +1,17 @@
-"""What a sync tells its user on the way: progress, what was passed over, a summary per stream."""
+"""What a sync tells its user on the way: progress, what was ignored, a summary per stream."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.catalog import StreamKey
-from destination_dust.client import Effort
-from destination_dust.document import Document, Stream
+from destination_dust.document import Document, StreamKey
+from destination_dust.retry import Effort
 
 logger = logging.getLogger("airbyte")
 
@@ -23,19 +22,23 @@ PROGRESS_INTERVAL_S = 30.0
 class _Counts:
     documents: int = 0
     without_key: int = 0
-    effort: Effort = field(default_factory=Effort)
 
 
 class SyncReport:
     """Counts what happens and says it through the `airbyte` logger: never a record's contents.
 
-    `streams` are those of the configured catalog. As a context manager it ends with a summary, also
-    when the sync fails.
+    `streams` are those of the configured catalog, `efforts` what it takes to get their requests
+    through. As a context manager it ends with a summary, also when the sync fails.
     """
 
     def __init__(
-        self, streams: Iterable[StreamKey], *, clock: Callable[[], float] = time.monotonic
+        self,
+        streams: Iterable[StreamKey],
+        efforts: Mapping[StreamKey | None, Effort],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._efforts = efforts
         self._clock = clock
         self._last_progress_s = clock()
         self._counts = {key: _Counts() for key in streams}
@@ -46,10 +49,6 @@ class SyncReport:
 
     def __exit__(self, *_exception: object) -> None:
         self._summarise()
-
-    def effort(self, stream: Stream) -> Effort:
-        """Return where the effort for the stream's upserts adds up."""
-        return self._counts[stream.key].effort
 
     def stored(self, document: Document) -> None:
         """Count a document that Dust now has."""
@@ -66,7 +65,7 @@ class SyncReport:
                 )
         self._progress()
 
-    def passed_over(self, record: AirbyteRecordMessage) -> None:
+    def ignored(self, record: AirbyteRecordMessage) -> None:
         """Count a record of a stream that the catalog does not hold."""
         key = (record.namespace, record.stream)
         self._not_in_catalog[key] += 1
@@ -78,13 +77,14 @@ class SyncReport:
 
     def _summarise(self) -> None:
         for key, counts in self._counts.items():
+            effort = self._efforts.get(key, Effort())
             logger.info(
                 "Stream %s: %s upserted%s, %s, %.1f s waited for the rate limit.",
                 _name(key),
                 _number(counts.documents, "document"),
                 f" ({counts.without_key} without their key)" if counts.without_key else "",
-                _number(counts.effort.retries, "retry", "retries"),
-                counts.effort.rate_limit_wait_s,
+                _number(effort.retries, "retry", "retries"),
+                effort.rate_limit_wait_s,
             )
         for key, records in self._not_in_catalog.items():
             logger.info(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
-import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -18,15 +16,16 @@ import requests_mock
 import urllib3
 from airbyte_cdk.models import AirbyteRecordMessage, FailureType
 
-from destination_dust.client import DustClient, Effort
+from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
-from destination_dust.document import Document, Stream, document
+from destination_dust.document import Document, Stream, to_document
 from destination_dust.errors import (
     DustConfigError,
     DustError,
     DustRequestError,
     DustUnavailableError,
 )
+from destination_dust.retry import Effort
 
 KEY = "sk-very-secret"
 CONFIG = DustConfig(KEY, "w1", "vlt_1", "dts_1")
@@ -34,12 +33,14 @@ BASE = "https://dust.tt/api/v1/w/w1/spaces/vlt_1"
 HYPHEN = f"{BASE}/data-sources/dts_1/documents"
 UNDERSCORE = f"{BASE}/data_sources/dts_1/documents"
 
+USERS = Stream("users", primary_key=(("id",),))
+
 Answer = dict[str, Any]
 
 
 def user(id_: int = 1, **data: object) -> Document:
     record = AirbyteRecordMessage(stream="users", data={"id": id_, **data}, emitted_at=1)
-    return document(Stream("users", primary_key=(("id",),)), record)
+    return to_document(USERS, record)
 
 
 # What live Dust answers to an upsert with `light_document_output`: it does not name the document.
@@ -139,13 +140,6 @@ def test_ids_are_percent_encoded(http: requests_mock.Mocker) -> None:
     )
 
 
-@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
-def test_a_host_that_no_request_can_go_to_is_a_wrong_setting(host: str) -> None:
-    config = DustConfig(KEY, "w1", "vlt_1", "dts_1", f"https://{host}")
-    message = failure_of(lambda: DustClient(config), DustConfigError)
-    assert message == "base_url names no host that a request can go to."
-
-
 def test_netrc_does_not_replace_the_key(
     http: requests_mock.Mocker,
     client: DustClient,
@@ -157,38 +151,6 @@ def test_netrc_does_not_replace_the_key(
     http.get(HYPHEN, **LISTED)
     client.check_connection()
     assert http.request_history[0].headers["Authorization"] == f"Bearer {KEY}"
-
-
-def test_environment_proxies_and_ca_bundles_are_used(
-    http: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own-ca.pem")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-    http.get(HYPHEN, **LISTED)
-    DustClient(CONFIG).check_connection()
-    assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
-    assert http.request_history[0].verify == "/etc/own-ca.pem"
-
-
-def test_no_proxy_carries_the_key_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """http:// is for this machine only: through a proxy elsewhere it would leave it."""
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    local = DustConfig(KEY, "w1", "vlt_1", "dts_1", "http://localhost:8899")
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    message = failure_of(lambda: DustClient(local), DustConfigError)
-    assert message == (
-        "The environment's HTTP proxy would carry the key across the network in clear: add "
-        "localhost to NO_PROXY."
-    )
-    monkeypatch.setenv("HTTP_PROXY", "http://me:password@[::1")
-    assert failure_of(lambda: DustClient(local), DustConfigError) == (
-        "HTTP_PROXY is not a URL: correct it or unset it."
-    )
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
-    DustClient(local)
 
 
 @pytest.mark.parametrize("status", [200, 201])
@@ -315,10 +277,9 @@ def test_what_can_pass_is_tried_three_times_more(
 ) -> None:
     """With growing waits, each of them logged; then the sync may go on another day."""
     http.post(f"{HYPHEN}/users-1", [answer])
-    effort = Effort(retries=10)
-    failure_of(lambda: client.upsert_document(user(), effort), DustUnavailableError)
+    failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
     assert http.call_count == 4
-    assert effort.retries == 13
+    assert client.efforts == {USERS.key: Effort(retries=3)}
     assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
     assert len(waits) == len(caplog.messages) == 3
     assert "Retry 1 in " in caplog.messages[0]
@@ -329,9 +290,8 @@ def test_a_retry_that_succeeds_is_the_end_of_it(
     http: requests_mock.Mocker, client: DustClient, answer: Answer
 ) -> None:
     http.post(f"{HYPHEN}/users-1", [answer, stored()])
-    effort = Effort()
-    client.upsert_document(user(), effort)
-    assert effort.retries == 1
+    client.upsert_document(user())
+    assert client.efforts == {USERS.key: Effort(retries=1)}
     bodies = [request.body for request in http.request_history]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
@@ -354,11 +314,10 @@ def test_retry_after_is_obeyed(
         header = format_datetime(soon, usegmt=True)
     throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
-    effort = Effort(rate_limit_wait_s=1000.0)
-    client.upsert_document(user(), effort)
+    client.upsert_document(user())
     (wait_s,) = waits
     assert expected_s <= wait_s <= expected_s + 15
-    assert effort.rate_limit_wait_s == 1000.0 + wait_s
+    assert client.efforts == {USERS.key: Effort(retries=1, rate_limit_wait_s=wait_s)}
 
 
 @pytest.mark.parametrize(
@@ -369,9 +328,8 @@ def test_a_retry_after_that_is_no_time_is_ignored(
 ) -> None:
     throttled = {**refusal(503), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
-    effort = Effort()
-    client.upsert_document(user(), effort)
-    assert effort == Effort(retries=1, rate_limit_wait_s=0)
+    client.upsert_document(user())
+    assert client.efforts == {USERS.key: Effort(retries=1)}
     assert 1 <= waits[0] <= 1.5
 
 
@@ -427,85 +385,3 @@ def test_a_failure_is_a_runtime_error_with_the_streams_descriptor(
         "message."
     )
     assert "hidden" not in json.dumps([error.message, error.internal_message, error.stack_trace])
-
-
-def with_cause(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "said"),
-    [
-        pytest.param(
-            with_cause(requests.exceptions.ConnectionError(), socket.gaierror()),
-            DustUnavailableError,
-            "the host name dust.tt could not be resolved (DNS)",
-            id="DNS",
-        ),
-        pytest.param(
-            with_cause(requests.exceptions.ConnectionError(), ConnectionRefusedError()),
-            DustUnavailableError,
-            "dust.tt refused the connection",
-            id="refused",
-        ),
-        pytest.param(
-            requests.exceptions.ConnectTimeout(),
-            DustUnavailableError,
-            "dust.tt could not be reached in time (timed out)",
-            id="connect timeout",
-        ),
-        pytest.param(
-            requests.exceptions.ReadTimeout(),
-            DustUnavailableError,
-            "dust.tt did not answer in time (timed out)",
-            id="read timeout",
-        ),
-        pytest.param(
-            requests.exceptions.ProxyError(),
-            DustUnavailableError,
-            "the proxy to dust.tt did not work",
-            id="proxy",
-        ),
-        pytest.param(
-            requests.exceptions.SSLError(),
-            DustUnavailableError,
-            "no TLS connection to dust.tt could be made",
-            id="TLS",
-        ),
-        pytest.param(
-            with_cause(requests.exceptions.SSLError(), ssl.SSLCertVerificationError()),
-            DustConfigError,
-            "the TLS certificate of dust.tt could not be verified",
-            id="certificate",
-        ),
-        pytest.param(
-            requests.exceptions.ConnectionError("connection pool, url, ..."),
-            DustUnavailableError,
-            "the connection to dust.tt broke",
-            id="broken",
-        ),
-        pytest.param(
-            OSError("Could not find a suitable TLS CA certificate bundle, invalid path: ..."),
-            DustConfigError,
-            "the certificates to verify TLS with could not be read",
-            id="CA bundle",
-        ),
-        pytest.param(
-            requests.exceptions.InvalidProxyURL("http://user:password@proxy"),
-            DustConfigError,
-            "no request can be made for dust.tt",
-            id="proxy setting",
-        ),
-    ],
-)
-def test_a_network_failure_is_told_in_a_users_words(
-    http: requests_mock.Mocker,
-    client: DustClient,
-    error: Exception,
-    kind: type[DustError],
-    said: str,
-) -> None:
-    http.get(HYPHEN, exc=error)
-    message = failure_of(client.check_connection, kind)
-    assert message.startswith(f"Could not list the data source's documents: {said}. Check ")

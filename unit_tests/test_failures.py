@@ -1,4 +1,4 @@
-"""What an answer that is no success means for the user."""
+"""What a failed response means for the user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.failures import Answer, failure
+from destination_dust.failures import Answer, Failure
 
 URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
 
@@ -46,7 +46,7 @@ def answer(status: int, type_: str | None = None, **rest: Any) -> Answer:
         (403, "data_source_auth_error", DustConfigError, "a key that may write"),
         (403, "data_source_quota_error", DustConfigError, "larger than the workspace's plan"),
         (403, "workspace_quota_error", DustConfigError, "storage is full"),
-        (429, "rate_limit_error", DustUnavailableError, "120 upserts a minute"),
+        (429, "rate_limit_error", DustUnavailableError, "run the sync again when they send less"),
         (503, "service_unavailable", DustUnavailableError, "Run the sync again later"),
         (500, "internal_server_error", DustUnavailableError, "Run the sync again later"),
         (400, "invalid_request_error", DustRequestError, "please report it"),
@@ -59,10 +59,10 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
     status: int, type_: str, kind: type[DustError], advice: str
 ) -> None:
     """Dust's type comes before the status: one 403 is a missing right, another a full quota."""
-    meaning = failure(answer(status, type_))
-    assert meaning.said == f'Dust answered {status} {type_}, "It said so."'
-    assert advice in meaning.advice
-    assert meaning.kind is kind
+    failure = Failure.of(answer(status, type_))
+    assert failure.said == f'Dust answered {status} {type_}, "It said so."'
+    assert advice in failure.meaning.advice
+    assert failure.meaning.kind is kind
 
 
 @pytest.mark.parametrize(
@@ -73,18 +73,22 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
         (403, DustConfigError, "dust.tt answered 403 without Dust's error message", "api_key"),
         (404, DustConfigError, "dust.tt answered 404 without Dust's error message", "base_url"),
         (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "larger"),
+        (304, DustConfigError, "dust.tt answered 304 without Dust's error message", "A cache"),
+        (407, DustConfigError, "dust.tt answered 407 without Dust's error message", "password"),
+        (408, DustUnavailableError, "dust.tt answered 408 without Dust's", "again later"),
+        (431, DustConfigError, "dust.tt answered 431 without Dust's", "too much for a key"),
         (418, DustRequestError, "dust.tt answered 418 without Dust's error message", "report"),
-        (429, DustUnavailableError, "dust.tt answered 429 without Dust's", "120 upserts"),
+        (429, DustUnavailableError, "dust.tt answered 429 without Dust's", "when they send less"),
         (502, DustUnavailableError, "dust.tt answered 502 without Dust's", "again later"),
     ],
 )
 def test_the_status_decides_where_dust_did_not_say_why(
     status: int, kind: type[DustError], said: str, advice: str
 ) -> None:
-    meaning = failure(answer(status))
-    assert meaning.kind is kind
-    assert meaning.said.startswith(said)
-    assert advice in meaning.advice
+    failure = Failure.of(answer(status))
+    assert failure.meaning.kind is kind
+    assert failure.said.startswith(said)
+    assert advice in failure.meaning.advice
 
 
 def test_a_redirect_names_its_target_without_the_query() -> None:
@@ -94,15 +98,49 @@ def test_a_redirect_names_its_target_without_the_query() -> None:
         "https://login.example/sso#token",
         "https://me:password@login.example/sso",
     ):
-        meaning = failure(answer(302, location=location))
-        assert meaning.said == "the server redirects (302) to https://login.example/sso"
-    assert meaning.kind is DustConfigError
-    assert failure(answer(304)).said == "the server redirects (304) to an unnamed address"
+        failure = Failure.of(answer(302, location=location))
+        assert failure.said == "the server redirects (302) to https://login.example/sso"
+        assert failure.meaning.kind is DustConfigError
+
+
+def test_a_redirect_without_a_target_is_no_redirect() -> None:
+    assert Failure.of(answer(302)).said == "dust.tt answered 302 without Dust's error message"
+    assert Failure.of(answer(302)).meaning.kind is DustConfigError
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "can_pass", "is_throttled"),
+    [
+        (429, "rate_limit_error", True, True),
+        (403, "rate_limit_error", True, True),
+        (429, None, True, True),
+        (429, "workspace_quota_error", False, False),
+        (503, "service_unavailable", True, False),
+        (400, "internal_server_error", True, False),
+        (503, "workspace_quota_error", False, False),
+        (408, None, True, False),
+        (200, None, True, False),
+        (201, None, True, False),
+        (400, None, False, False),
+        (404, None, False, False),
+    ],
+)
+def test_what_can_pass_follows_from_dusts_type_before_the_status(
+    status: int, type_: str | None, can_pass: bool, is_throttled: bool
+) -> None:
+    failure = Failure.of(answer(status, type_))
+    assert (failure.can_pass, failure.is_throttled) == (can_pass, is_throttled)
+
+
+@pytest.mark.parametrize("type_", ["rate_limit_error", None])
+def test_a_429_does_not_speak_of_upserts(type_: str | None) -> None:
+    """A list or a delete can meet one too."""
+    assert "upsert" not in Failure.of(answer(429, type_)).meaning.advice
 
 
 def test_a_long_message_is_cut() -> None:
     long = Answer(400, URL, json={"error": {"type": "t", "message": "x" * 10_000}})
-    assert len(failure(long).said) < 600
+    assert len(Failure.of(long).said) < 600
 
 
 @pytest.mark.parametrize(
@@ -110,7 +148,7 @@ def test_a_long_message_is_cut() -> None:
 )
 def test_what_is_no_envelope_is_not_quoted(json: Any) -> None:
     """A proxy's error page may echo what was sent: a record, or the key."""
-    assert "without Dust's error message" in failure(Answer(500, URL, json=json)).said
+    assert "without Dust's error message" in Failure.of(Answer(500, URL, json=json)).said
 
 
 def test_a_key_is_masked_before_a_message_is_cut() -> None:
@@ -118,4 +156,4 @@ def test_a_key_is_masked_before_a_message_is_cut() -> None:
     add_to_secrets("sk-very-secret-indeed")
     message = "x" * 490 + "sk-very-secret-indeed"
     echo = Answer(400, URL, json={"error": {"type": "bad_request", "message": message}})
-    assert "sk-" not in failure(echo).said
+    assert "sk-" not in Failure.of(echo).said

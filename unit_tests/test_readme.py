@@ -10,8 +10,8 @@ from pathlib import Path
 from airbyte_cdk.models import AirbyteRecordMessage
 
 from destination_dust import exact_json
-from destination_dust.document import Stream, document
-from destination_dust.failures import _MEANING
+from destination_dust.document import Stream, to_document
+from destination_dust.failures import MEANINGS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,21 +33,21 @@ def test_the_example_record_becomes_the_example_document() -> None:
     record, expected = re.findall(r"```json\n(.+?)```", README, flags=re.DOTALL)[:2]
     stream = Stream("users", primary_key=(("id",),))
     message = AirbyteRecordMessage("users", exact_json.loads(record), 1736365559000)
-    example = document(stream, message)
+    example = to_document(stream, message)
     assert json.loads(json.dumps(example.payload())) == json.loads(expected)
     assert f"becomes the document `{example.id}`" in README
 
 
 def test_the_example_of_a_digest_is_real() -> None:
     stream = Stream("users", primary_key=(("id",),))
-    example = document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
+    example = to_document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
     assert f"`{example.id}`" in README
 
 
 def test_the_page_for_users_explains_each_error_of_dust() -> None:
     page = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| `\d{3} (\w+)` \|", page, flags=re.MULTILINE)
-    assert sorted(explained) == sorted(_MEANING)
+    assert sorted(explained) == sorted(MEANINGS)
 
 
 def test_the_layout_names_each_file() -> None:

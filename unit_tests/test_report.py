@@ -5,8 +5,9 @@ import logging
 import pytest
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.document import Stream, document
+from destination_dust.document import Stream, StreamKey, to_document
 from destination_dust.report import SyncReport
+from destination_dust.retry import Effort
 
 USERS = Stream("users", primary_key=(("id",),))
 USERS_EU = Stream("users", namespace="eu", primary_key=(("id",),))
@@ -29,10 +30,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
+def efforts() -> dict[StreamKey | None, Effort]:
+    return {}
+
+
+@pytest.fixture
+def report(
+    efforts: dict[StreamKey | None, Effort], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> SyncReport:
     caplog.set_level(logging.DEBUG, logger="airbyte")
-    streams = (USERS, EVENTS, USERS_EU)
-    return SyncReport([(stream.namespace, stream.name) for stream in streams], clock=clock)
+    return SyncReport([stream.key for stream in (USERS, EVENTS, USERS_EU)], efforts, clock=clock)
 
 
 def record_of(stream: Stream, id_: str | None = "hunter2") -> AirbyteRecordMessage:
@@ -44,18 +51,8 @@ def record_of(stream: Stream, id_: str | None = "hunter2") -> AirbyteRecordMessa
     )
 
 
-def store(
-    report: SyncReport,
-    stream: Stream,
-    *,
-    id_: str | None = "hunter2",
-    retries: int = 0,
-    rate_limit_wait_s: float = 0.0,
-) -> None:
-    effort = report.effort(stream)
-    effort.retries += retries
-    effort.rate_limit_wait_s += rate_limit_wait_s
-    report.stored(document(stream, record_of(stream, id_)))
+def store(report: SyncReport, stream: Stream, *, id_: str | None = "hunter2") -> None:
+    report.stored(to_document(stream, record_of(stream, id_)))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -68,13 +65,16 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 
 def test_a_sync_ends_with_a_summary_of_each_stream(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
+    report: SyncReport,
+    efforts: dict[StreamKey | None, Effort],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with report:
-        store(report, USERS, retries=2, rate_limit_wait_s=60.25)
+        store(report, USERS)
         store(report, EVENTS)
-        store(report, USERS, retries=1, rate_limit_wait_s=1.5)
+        store(report, USERS)
         store(report, USERS_EU)
+        efforts[USERS.key] = Effort(retries=3, rate_limit_wait_s=61.75)
         assert said(caplog) == []
 
     assert said(caplog) == [
@@ -143,7 +143,7 @@ def test_records_of_a_stream_out_of_the_catalog_give_one_warning_and_a_count(
 ) -> None:
     with report:
         for stream in (GHOSTS, GHOSTS, GHOSTS_EU, GHOSTS):
-            report.passed_over(record_of(stream))
+            report.ignored(record_of(stream))
 
     name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
     assert [(level, text) for level, text in said(caplog) if "ghosts" in text] == [
@@ -189,7 +189,7 @@ def test_a_report_never_holds_what_is_in_a_record(
         clock.now_s += 31
         store(report, USERS)
         store(report, USERS, id_=None)
-        report.passed_over(record_of(GHOSTS))
+        report.ignored(record_of(GHOSTS))
 
     assert len(said(caplog)) == 7
     assert "hunter2" not in caplog.text

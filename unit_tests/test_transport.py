@@ -1,0 +1,278 @@
+"""One exchange over HTTP, faked at the wire. What needs a socket is in `integration_tests/`."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests.certs
+import requests_mock
+import urllib3
+
+from destination_dust.errors import DustConfigError, DustError, DustUnavailableError
+from destination_dust.failures import Answer, Failure
+from destination_dust.transport import Transport
+
+KEY = "sk-very-secret"
+BASE_URL = "https://dust.tt"
+PASSWORD = "a-proxys-password"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def refused(base_url: str = BASE_URL) -> str:
+    """Return why no transport can be made."""
+    with pytest.raises(DustConfigError) as error:
+        Transport(base_url, KEY)
+    message = str(error.value.message)
+    assert PASSWORD not in message
+    return message
+
+
+def failed(http: requests_mock.Mocker, error: Exception) -> Failure:
+    """Return what an exchange comes to in which the HTTP client raises this error."""
+    http.get(f"{BASE_URL}/a", exc=error)
+    failure = Transport(BASE_URL, KEY).exchange("GET", "/a")
+    assert isinstance(failure, Failure)
+    return failure
+
+
+def test_an_answer_is_an_answer_whatever_its_status(http: requests_mock.Mocker) -> None:
+    http.get(f"{BASE_URL}/a", status_code=418, json={"a": 1}, headers={"Retry-After": "7"})
+    assert Transport(BASE_URL, KEY).exchange("GET", "/a") == Answer(
+        status=418, url=f"{BASE_URL}/a", json={"a": 1}, retry_after_s=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("time_limit_s", "timeout"), [(600.0, (10, 120)), (45.0, (10, 45)), (5.0, (5, 5))]
+)
+def test_no_timeout_is_longer_than_the_time_there_is(
+    http: requests_mock.Mocker, time_limit_s: float, timeout: tuple[float, float]
+) -> None:
+    http.get(f"{BASE_URL}/a")
+    Transport(BASE_URL, KEY).exchange("GET", "/a", time_limit_s=time_limit_s)
+    assert http.request_history[0].timeout == timeout
+
+
+@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
+def test_a_host_that_no_request_can_go_to_is_a_wrong_setting(host: str) -> None:
+    assert refused(f"https://{host}") == "base_url names no host that a request can go to."
+
+
+# The environment
+
+
+def test_environment_proxies_and_ca_bundles_are_used(
+    http: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    http.get(f"{BASE_URL}/a")
+    Transport(BASE_URL, KEY).exchange("GET", "/a")
+    assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
+    assert http.request_history[0].verify == requests.certs.where()
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "", "no certificate\n"], ids=["no file", "empty", "bad"])
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None
+) -> None:
+    bundle = tmp_path / "own-ca.pem"
+    if content is not None:
+        bundle.write_text(content, encoding="utf-8")
+    monkeypatch.setenv(variable, str(bundle))
+    assert refused() == (
+        f"{variable} names {str(bundle)!r}, from which no certificates can be read: correct it or "
+        "unset it."
+    )
+    Transport("http://127.0.0.1:1", KEY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://me:{PASSWORD}@",
+        f"http://me:{PASSWORD}@[::1",
+        f"http://me:{PASSWORD}@proxy.example:port",
+        "http://",
+    ],
+)
+def test_a_proxy_that_is_no_url_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    assert refused() == (
+        "HTTPS_PROXY (or ALL_PROXY) is not the URL of a proxy, such as http://proxy.example:3128: "
+        "correct it or unset it."
+    )
+
+
+def test_no_proxy_carries_the_key_unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http:// is for this machine only: through a proxy elsewhere the key would leave it."""
+    local = "http://localhost:8899"
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    assert refused(local) == (
+        "Through the environment's HTTP proxy the key would travel unencrypted: add localhost to "
+        "NO_PROXY."
+    )
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:3128")
+    Transport(local, KEY)
+
+
+# What a broken exchange means
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+BROKEN: list[Any] = [
+    pytest.param(
+        caused(requests.exceptions.ConnectionError(), socket.gaierror()),
+        "the host name of dust.tt could not be resolved (DNS)",
+        "the host name of the proxy proxy.example:3128 could not be resolved (DNS)",
+        id="DNS",
+    ),
+    pytest.param(
+        caused(requests.exceptions.ConnectionError(), ConnectionRefusedError()),
+        "dust.tt refused the connection",
+        "the proxy proxy.example:3128 refused the connection",
+        id="refused",
+    ),
+    pytest.param(
+        requests.exceptions.ConnectTimeout(),
+        "dust.tt could not be reached in time (timed out)",
+        "the proxy proxy.example:3128 could not be reached in time (timed out)",
+        id="connect timeout",
+    ),
+    pytest.param(
+        requests.exceptions.ReadTimeout(),
+        "dust.tt did not answer in time (timed out)",
+        "dust.tt (through the proxy proxy.example:3128) did not answer in time (timed out)",
+        id="read timeout",
+    ),
+    pytest.param(
+        requests.exceptions.ProxyError(),
+        "dust.tt did not work",
+        "the proxy proxy.example:3128 did not work",
+        id="proxy",
+    ),
+    pytest.param(
+        requests.exceptions.SSLError(),
+        "no TLS connection to dust.tt could be made",
+        "no TLS connection to dust.tt (through the proxy proxy.example:3128) could be made",
+        id="TLS",
+    ),
+    pytest.param(
+        urllib3.exceptions.DecodeError(),
+        "dust.tt sent a response whose compression is broken",
+        "dust.tt (through the proxy proxy.example:3128) sent a response whose compression is "
+        "broken",
+        id="compression",
+    ),
+    pytest.param(
+        caused(requests.exceptions.ConnectionError(), http.client.LineTooLong("header line")),
+        "dust.tt sent a response that cannot be read as HTTP",
+        "dust.tt (through the proxy proxy.example:3128) sent a response that cannot be read as "
+        "HTTP",
+        id="no HTTP",
+    ),
+    pytest.param(
+        caused(requests.exceptions.ConnectionError(), http.client.RemoteDisconnected()),
+        "the connection to dust.tt broke",
+        "the connection to dust.tt (through the proxy proxy.example:3128) broke",
+        id="broken",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "direct", "_proxied"), BROKEN)
+def test_what_broke_is_told_in_a_users_words(
+    http: requests_mock.Mocker, error: Exception, direct: str, _proxied: str
+) -> None:
+    failure = failed(http, error)
+    assert failure.said == direct
+    assert failure.can_pass
+    assert failure.cause is not None
+
+
+@pytest.mark.parametrize(("error", "_direct", "proxied"), BROKEN)
+def test_a_proxy_is_named_where_it_may_be_to_blame(
+    http: requests_mock.Mocker,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    _direct: str,
+    proxied: str,
+) -> None:
+    """It is all that is looked up and connected to. Its password is not shown."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy.example:3128")
+    assert failed(http, error).said == proxied
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "advice"),
+    [
+        (407, DustConfigError, "Put user name and password of the proxy into HTTPS_PROXY"),
+        (403, DustConfigError, "Have the proxy let dust.tt through, or add it to NO_PROXY."),
+        (502, DustUnavailableError, "Have the proxy let dust.tt through"),
+    ],
+)
+def test_the_refusal_of_a_proxy_keeps_its_status(
+    http: requests_mock.Mocker,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    kind: type[DustError],
+    advice: str,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    refusal = OSError(f"Tunnel connection failed: {status} Some Reason")
+    failure = failed(http, caused(requests.exceptions.ProxyError(), refusal))
+    assert failure.said == (
+        f"the proxy proxy.example:3128 answered {status} when asked for dust.tt"
+    )
+    assert failure.meaning.kind is kind
+    assert advice in failure.meaning.advice
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(
+            caused(requests.exceptions.SSLError(), ssl.SSLCertVerificationError()),
+            "the TLS certificate of dust.tt could not be verified",
+            id="certificate",
+        ),
+        pytest.param(
+            requests.exceptions.InvalidProxyURL(f"http://me:{PASSWORD}@proxy"),
+            "no request can be made for dust.tt",
+            id="proxy setting",
+        ),
+        pytest.param(
+            requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support."),
+            "no request can be made for dust.tt",
+            id="SOCKS",
+        ),
+    ],
+)
+def test_what_the_user_can_fix_is_not_tried_again(
+    http: requests_mock.Mocker, error: Exception, said: str
+) -> None:
+    failure = failed(http, error)
+    assert failure.said == said
+    assert failure.meaning.kind is DustConfigError
+    assert PASSWORD not in repr(failure)

@@ -20,7 +20,9 @@ NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
 # airbyte-cdk 6.0 does not install on later Pythons.
 LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
-.PHONY: sync test test-matrix test-image test-pyairbyte format dust bench constraints clean
+DUST_CLIENT := integration_tests/dust_client
+
+.PHONY: sync test test-matrix test-image test-pyairbyte test-dust-client format dust bench constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
@@ -45,6 +47,9 @@ test-image: .venv-python3.13-newest/installed
 test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
 	$(BIN)/python -m integration_tests.sync_with_pyairbyte
 
+test-dust-client: .venv/installed $(DUST_CLIENT)/node_modules/installed
+	$(BIN)/python -m integration_tests.parse_with_dust_client
+
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -64,6 +69,7 @@ constraints:
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DUST_CLIENT)/node_modules
 
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 
@@ -80,6 +86,10 @@ TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.t
 
 .venv-destination/installed: pyproject.toml requirements.txt $(wildcard destination_dust/*.*)
 	$(call environment,$(@D),$(PYTHON),.)
+	touch $@
+
+$(DUST_CLIENT)/node_modules/installed: $(DUST_CLIENT)/package-lock.json
+	npm ci --prefix $(DUST_CLIENT) --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
 .venv-%/installed: integration_tests/requirements-%.txt

@@ -131,7 +131,7 @@ def bare_urllib3(config: dict[str, str], lines: list[bytes]) -> Callable[[], Non
             body = orjson.dumps(payload(stream, data, text, record["emitted_at"]))
             id_ = f"{stream}-{data['id']}"
             answer = pool.request("POST", f"{path}/{id_}", body=body, headers=headers)
-            if answer.status != 200 or orjson.loads(answer.data)["document"]["document_id"] != id_:
+            if answer.status != 200 or not orjson.loads(answer.data)["document"]["hash"]:
                 raise RuntimeError(f"{id_} was not stored")
 
     return run

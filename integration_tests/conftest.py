@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration_tests.dust_store import Options
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import LocalDust, Options
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from integration_tests.connector import catalog, record, state, stream, writing
-from integration_tests.dust_store import Options
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import LocalDust, Options
 
 _CATALOG = catalog(stream("users", "id"))
 

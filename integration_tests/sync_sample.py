@@ -60,7 +60,8 @@ def _compare(dust: LocalDust, output: list[str]) -> None:
     lost_states = [state for state in states if state not in output]
 
     print("\nNow in Dust:")
-    counts = Counter(tag for document in dust.documents.values() for tag in document["tags"])
+    tags = [tag for document in dust.documents.values() for tag in document["tags"]]
+    counts = Counter(tag for tag in tags if tag.startswith("airbyte:"))
     for tag, count in counts.items():
         print(f"  {count:4} documents with the tag {tag}")
     print(f"\nOne of them, {records[-1]['stream']}-{records[-1]['data']['id']}:")

@@ -15,8 +15,7 @@ import tempfile
 from collections import Counter
 
 from integration_tests.connector import ROOT, environment
-from integration_tests.dust_store import Options
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import LocalDust, Options
 
 _PROGRAMS = {
     "pyairbyte": "python",

@@ -10,8 +10,7 @@ import pytest
 
 from integration_tests import connector
 from integration_tests.connector import Message
-from integration_tests.dust_store import ApiKey, DataSource, Options
-from integration_tests.local_dust import Fault, LocalDust
+from integration_tests.local_dust import ApiKey, DataSource, Fault, LocalDust, Options
 
 WORLD = Options(
     api_keys={
@@ -65,7 +64,7 @@ def test_the_right_settings_succeed(world: LocalDust) -> None:
         pytest.param(
             {"workspace_id": "nope"}, "workspace_not_found", "Check workspace_id", id="workspace"
         ),
-        pytest.param({"space_id": "nope"}, "space_not_found", "Check space_id", id="space"),
+        pytest.param({"space_id": "nope"}, "data_source_not_found", "Check space_id", id="space"),
         pytest.param(
             {"data_source_id": "dsv_1"},
             "data_source_not_found",

@@ -21,7 +21,8 @@ from destination_dust.document import Document, document
 from destination_dust.errors import InputError
 from destination_dust.protocol import StateLine, read_messages
 from integration_tests.connector import catalog, stream
-from integration_tests.dust_store import ApiKey, DustStore, Options, validate_body
+from integration_tests.local_dust import ApiKey, Options
+from integration_tests.local_dust.store import DustStore, validate_body
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=300)
 settings.load_profile("repeatable")

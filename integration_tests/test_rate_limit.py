@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.dust_store import Options
 from integration_tests.in_process import Sync, sync
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import LocalDust, Options
 
 STREAMS = catalog(stream("users", "id"), stream("teams", "id"))
 LIMIT = 40

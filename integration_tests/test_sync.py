@@ -11,8 +11,7 @@ import pytest
 
 from integration_tests import connector
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.dust_store import Options
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import LocalDust, Options
 
 SAMPLE = Path(__file__).parent / "sample"
 USERS = catalog(stream("users", "id"))
@@ -40,7 +39,9 @@ def test_every_record_of_a_real_source_becomes_one_document(route_style: str) ->
     for sent in records:
         document = documents[f"{sent['stream']}-{sent['data']['id'][1]}"]
         assert exact(document["text"]) == sent["data"]
-        assert document["tags"] == [f"airbyte:stream:{sent['stream']}"]
+        stream_tag, title_tag = document["tags"]
+        assert stream_tag == f"airbyte:stream:{sent['stream']}"
+        assert title_tag == f"title:{document['title']}"
         assert document["timestamp"] == int(sent["emitted_at"][1])
     pairs = zip(lines, messages, strict=True)
     assert run.states == [line for line, message in pairs if message["type"] == "STATE"]
@@ -101,8 +102,8 @@ def test_hostile_titles_and_urls_never_fail_a_sync(dust: LocalDust) -> None:
     stored = dust.documents
     assert [stored[id_]["title"] for id_ in sorted(stored)] == ["😀" * 256, "\ufffd", "Ann"]
     assert [stored[id_]["source_url"] for id_ in sorted(stored)] == [
-        "",
-        "",
+        None,
+        None,
         "https://example.com/ann",
     ]
 

@@ -1,0 +1,60 @@
+"""What Dust's answers show of a document and its data source.
+
+Source: dust-tt/dust, `core/src/api/data_sources.rs`; the schemas of the npm client
+`@dust-tt/client`.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from integration_tests.local_dust.documents import Document
+from integration_tests.local_dust.options import DataSource
+
+_TOKENS_PER_CHUNK = 512
+
+
+def light(document: Document) -> dict[str, Any]:
+    """Return what `light_document_output` leaves of the answer to an upsert: no id among it."""
+    shown = {name: document[name] for name in ("hash", "text_size", "chunk_count")}
+    return {**shown, "token_count": _token_count(document), "created": document["created"]}
+
+
+def whole(document: Document) -> dict[str, Any]:
+    """Return the answer to an upsert: the text is in the chunks, here in one, with its vector."""
+    text = document["text"]
+    chunk = {
+        "text": text,
+        "hash": sha256(text.encode()).hexdigest(),
+        "offset": 0,
+        "vector": [0.25, -0.5],
+        "score": None,
+    }
+    chunks = [chunk] if text else []
+    return {**listed(document), "chunks": chunks, "token_count": _token_count(document)}
+
+
+def listed(document: Document) -> dict[str, Any]:
+    """Return a document as the list shows it, without its text."""
+    return {name: value for name, value in document.items() if name != "text"}
+
+
+def data_source(source: DataSource) -> dict[str, Any]:
+    """Return the data source that comes with the answer to an upsert."""
+    return {
+        "id": 1,
+        "sId": source.id,
+        "createdAt": 1_700_000_000_000,
+        "name": "airbyte",
+        "description": None,
+        "dustAPIProjectId": "1",
+        "dustAPIDataSourceId": source.engine_id,
+        "connectorId": None,
+        "connectorProvider": None,
+        "assistantDefaultSelected": False,
+    }
+
+
+def _token_count(document: Document) -> int:
+    return int(document["chunk_count"]) * _TOKENS_PER_CHUNK

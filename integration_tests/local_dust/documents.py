@@ -1,0 +1,119 @@
+"""The documents of a data source, as Dust keeps them."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, MutableMapping
+from hashlib import sha256
+from operator import itemgetter
+from typing import Any
+
+from integration_tests.local_dust.options import DataSource
+
+Document = dict[str, Any]
+"""A document with the fields that a read shows."""
+
+# Below this, Dust reads a timestamp as seconds.
+_LEAST_MILLISECONDS = 10**10
+
+_CHUNK_BYTES = 2048
+
+# What the list is sorted by: age, then something that means nothing, since Dust has no tiebreaker.
+_Place = tuple[int, str, str]
+
+
+class Documents(MutableMapping[str, Document]):
+    """The documents of one data source by id, which can be listed newest first."""
+
+    def __init__(self, *, ties_move: bool = False) -> None:
+        self._by_id: dict[str, Document] = {}
+        # Always sorted: to insert or drop one among 100,000 takes microseconds.
+        self._places: list[_Place] = []
+        self._ties_move = ties_move
+        self._seeds = itertools.count()
+
+    def __getitem__(self, id_: str) -> Document:
+        return self._by_id[id_]
+
+    def __setitem__(self, id_: str, document: Document) -> None:
+        self.pop(id_, None)
+        self._by_id[id_] = document
+        insort(self._places, _place(document))
+
+    def __delitem__(self, id_: str) -> None:
+        document = self._by_id.pop(id_)
+        del self._places[bisect_left(self._places, _place(document))]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def page(self, limit: int, offset: int, ids: Iterable[str] = ()) -> list[Document]:
+        """Return `limit` documents at most, after the `offset` newest; any ids narrow the list."""
+        wanted = set(ids)
+        places = self._places
+        if wanted:
+            places = sorted(_place(self._by_id[id_]) for id_ in wanted & self._by_id.keys())
+        if self._ties_move:
+            places = _with_other_ties(places, next(self._seeds))
+        return [self._by_id[id_] for *_, id_ in places[offset : offset + limit]]
+
+
+def stored_document(source: DataSource, id_: str, body: dict[str, Any]) -> Document:
+    """Return the document that an upsert of this body leaves in Dust.
+
+    Source: dust-tt/dust, the POST of `documents/[documentId]` in `front-api/routes/v1/`.
+    """
+    text = body["text"]
+    timestamp_ms = _milliseconds(body.get("timestamp"))
+    tags = list(body.get("tags") or [])
+    title_in_tags = next((tag[6:].strip() for tag in tags if tag.startswith("title:")), "")
+    title = (body.get("title") or "").strip() or title_in_tags or id_
+    if not title_in_tags:
+        tags.append(f"title:{title}")
+    mime_type = body.get("mime_type")
+    text_size = len(text.encode())
+    return {
+        "data_source_id": source.engine_id,
+        "data_source_internal_id": sha256(source.engine_id.encode()).hexdigest(),
+        "created": _now_ms(),
+        "document_id": id_,
+        "timestamp": timestamp_ms,
+        "title": title,
+        "mime_type": "application/octet-stream" if mime_type is None else mime_type,
+        "provider_visibility": None,
+        "tags": tags,
+        "parent_id": None,
+        "parents": [id_],
+        "source_url": body.get("source_url") or None,
+        "hash": sha256(repr((id_, timestamp_ms, text, tags)).encode()).hexdigest(),
+        "text_size": text_size,
+        "chunk_count": -(-text_size // _CHUNK_BYTES),
+        "chunks": [],
+        "text": text,
+        "token_count": None,
+    }
+
+
+def _place(document: Document) -> _Place:
+    return (-document["timestamp"], document["hash"], document["document_id"])
+
+
+def _with_other_ties(places: list[_Place], seed: int) -> list[_Place]:
+    shuffled = random.Random(seed).sample(places, len(places))
+    return sorted(shuffled, key=itemgetter(0))
+
+
+def _milliseconds(timestamp: float | None) -> int:
+    if timestamp is None or timestamp < 0:
+        return _now_ms()
+    return int(timestamp) if timestamp >= _LEAST_MILLISECONDS else int(timestamp * 1000)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,82 @@
+"""What can go wrong between a client and Dust, on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request.
+
+    `status`, `headers` and `body` stand in for Dust's answer, `delay_s` comes before any answer.
+    `ending` is how the connection ends: "reset" or "closed" instead of an answer, "truncated" in
+    the middle of it; "trickled" is an answer byte by byte. With `after_work` Dust has done what was
+    asked all the same.
+    """
+
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay_s: float = 0.0
+    ending: str | None = None
+    after_work: bool = False
+
+    @property
+    def needs_dust(self) -> bool:
+        """Tell whether Dust itself deals with the request."""
+        return self.after_work or (self.status is None and self.ending not in ("reset", "closed"))
+
+
+def random_faults(seed: int, share: float) -> Iterator[Fault | None]:
+    """Yield faults without end for this share of the requests, the same for the same seed."""
+    source = random.Random(seed)
+    unavailable = b'{"error":{"type":"service_unavailable","message":"Down."}}'
+    kinds = [
+        Fault(status=503, body=unavailable),
+        Fault(status=500, after_work=True),
+        Fault(status=502, body=b"<html>Bad gateway</html>"),
+        Fault(status=429, headers={"Retry-After": "1"}),
+        Fault(status=200, body=b"<html>Sign in</html>"),
+        Fault(status=200, body=b'{"document":{"document_id":"another"}}', after_work=True),
+        Fault(ending="reset"),
+        Fault(ending="reset", after_work=True),
+        Fault(ending="closed"),
+        Fault(ending="closed", after_work=True),
+        Fault(ending="truncated"),
+        Fault(delay_s=0.01),
+    ]
+    while True:
+        yield source.choice(kinds) if source.random() < share else None
+
+
+async def fail(
+    request: web.Request, fault: Fault, answer: web.StreamResponse | None
+) -> web.StreamResponse:
+    """Return what is sent instead of Dust's answer, or end the connection as the fault says."""
+    if request.transport and fault.ending in ("reset", "closed"):
+        if fault.ending == "reset":
+            request.transport.abort()
+        request.transport.close()
+    if fault.status is not None:
+        return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
+    if fault.ending in ("truncated", "trickled") and isinstance(answer, web.Response):
+        return await _send_in_parts(request, bytes(answer.body), whole=fault.ending == "trickled")
+    return answer or web.Response()
+
+
+async def _send_in_parts(request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
+    """Send an answer byte by byte, or only the first half of it."""
+    answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
+    await answer.prepare(request)
+    for at in range(len(body) if whole else len(body) // 2):
+        await answer.write(body[at : at + 1])
+        await asyncio.sleep(0.001)
+    if not whole and request.transport:
+        request.transport.close()
+    return answer

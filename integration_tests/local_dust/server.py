@@ -1,0 +1,262 @@
+"""The HTTP server of a local Dust: its routes, and what it tells of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from integration_tests.local_dust.documents import Document, Documents
+from integration_tests.local_dust.faults import Fault, fail
+from integration_tests.local_dust.options import ApiKey, DataSource, Options
+from integration_tests.local_dust.store import (
+    DustRefusal,
+    DustStore,
+    validate_body,
+    validate_page,
+)
+
+# Live Dust serves underscores only.
+ROUTE_STYLES = {
+    "underscore": ("data_sources",),
+    "hyphen": ("data-sources",),
+    "both": ("data_sources", "data-sources"),
+}
+
+_KEY = web.RequestKey("key", ApiKey)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class SeenRequest:
+    """A request as it arrived. `connection` is the port it came from."""
+
+    method: str
+    path: str
+    connection: int
+    body: bytes
+
+
+Faults = Iterator[Fault | None] | Callable[[SeenRequest], Fault | None]
+
+
+class LocalDust:
+    """Dust's document API on a loopback port; port 0 takes a free one.
+
+    As a context manager it serves from a thread of its own. `requests` is what arrived. `faults`
+    says what goes wrong: each request takes the next of an iterator, or what a function of the
+    request returns; None lets it through. An answer leaves `latency_s` after its request came, or
+    later.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        route_style: str = "underscore",
+        port: int = 0,
+        latency_s: float = 0.0,
+        keepalive_s: float = 5.0,
+    ) -> None:
+        self.store = DustStore(options or Options())
+        self.port = port
+        self.requests: list[SeenRequest] = []
+        self.faults: Faults = iter(())
+        self.latency_s = latency_s
+        self._keepalive_s = keepalive_s
+        self._routes = ROUTE_STYLES[route_style]
+        self._runner: web.AppRunner | None = None
+        self._exit = ExitStack()
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Return the connector's settings for the first key and data source."""
+        options = self.store.options
+        source = options.data_sources[0]
+        return {
+            "api_key": next(iter(options.api_keys)),
+            "workspace_id": source.workspace_id,
+            "space_id": source.space_id,
+            "data_source_id": source.id,
+            "base_url": f"http://127.0.0.1:{self.port}",
+        }
+
+    @property
+    def documents(self) -> Documents:
+        """Return the documents of the first data source by id, each as a read shows it."""
+        return self.store.documents[self.store.options.data_sources[0]]
+
+    def __enter__(self) -> LocalDust:
+        loop = self._exit.enter_context(_loop_in_a_thread())
+        asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+        self._exit.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._exit.close()
+
+    async def start(self) -> None:
+        """Begin to serve, on the running event loop."""
+        app = web.Application(
+            client_max_size=2**30,
+            middlewares=[
+                self._take_its_time,
+                self._see_and_fail,
+                self._answer_errors,
+                self._authenticate,
+            ],
+        )
+        for route in self._routes:
+            documents = (
+                f"/api/v1/w/{{workspace}}/spaces/{{space}}/{route}/{{data_source}}/documents"
+            )
+            app.router.add_get(documents, self._list, allow_head=False)
+            app.router.add_post(documents + "/{id}", self._upsert)
+            app.router.add_get(documents + "/{id}", self._read, allow_head=False)
+            app.router.add_delete(documents + "/{id}", self._delete)
+        app.router.add_get("/local", self._show_overview)
+        app.router.add_get("/local/documents", self._show_documents)
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=self._keepalive_s, shutdown_timeout=0.1
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop serving, close every connection and drop the requests that hang."""
+        if self._runner:
+            await self._runner.cleanup()
+        hanging = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+    # Middlewares, from the outermost in.
+
+    @web.middleware
+    async def _take_its_time(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self.latency_s or not request.path.startswith("/api/"):
+            return await handler(request)
+        until_s = time.monotonic() + self.latency_s
+        answer = await handler(request)
+        # The event loop's own timer is up to 2 ms late: the rest is waited for awake.
+        await asyncio.sleep(until_s - time.monotonic() - 0.002)
+        while time.monotonic() < until_s:
+            await asyncio.sleep(0)
+        return answer
+
+    @web.middleware
+    async def _see_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not request.path.startswith("/api/"):
+            return await handler(request)
+        port = request.transport.get_extra_info("peername")[1] if request.transport else 0
+        body = await request.read()
+        seen = SeenRequest(request.method, request.raw_path, port, body)
+        self.requests.append(seen)
+        fault = self.faults(seen) if callable(self.faults) else next(self.faults, None)
+        if fault is None:
+            return await handler(request)
+        answer = await handler(request) if fault.needs_dust else None
+        await asyncio.sleep(fault.delay_s)
+        return await fail(request, fault, answer)
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except DustRefusal as refusal:
+            return _json(refusal.body, status=refusal.status)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            return web.Response(status=404, text="404 Not Found")
+
+    @web.middleware
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Before routing: with a bad key even an unknown path is a 401.
+        if request.path.startswith("/api/v1/w/"):
+            request[_KEY] = self.store.authenticate(
+                request.headers.get("Authorization"),
+                unquote(request.rel_url.raw_path.split("/")[4]),
+            )
+        return await handler(request)
+
+    # Dust's routes.
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit, offset = validate_page(request.query)
+        ids = request.query.getall("document_ids", [])
+        return _json(self.store.list_documents(self._source(request), limit, offset, ids))
+
+    async def _upsert(self, request: web.Request) -> web.Response:
+        body = validate_body(await _sent_json(request))
+        id_ = request.match_info["id"]
+        return _json(self.store.upsert(self._source(request), request[_KEY], id_, body))
+
+    async def _read(self, request: web.Request) -> web.Response:
+        return _json(self.store.read(self._source(request), request.match_info["id"]))
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        id_ = request.match_info["id"]
+        return _json(self.store.delete(self._source(request), request[_KEY], id_))
+
+    def _source(self, request: web.Request) -> DataSource:
+        path = request.match_info
+        return self.store.data_source(path["workspace"], path["space"], path["data_source"])
+
+    # What this server shows of itself.
+
+    async def _show_overview(self, _request: web.Request) -> web.Response:
+        documents = self._all_documents()
+        tags = Counter(tag for document in documents for tag in document["tags"])
+        # One for nearly each document, and Dust's own.
+        without_titles = {tag: n for tag, n in tags.items() if not tag.startswith("title:")}
+        return _json(
+            {
+                "documents": len(documents),
+                "tags": without_titles,
+                "requests": len(self.requests),
+            }
+        )
+
+    async def _show_documents(self, _request: web.Request) -> web.Response:
+        return _json(self._all_documents())
+
+    def _all_documents(self) -> list[Document]:
+        return [doc for source in self.store.documents.values() for doc in source.values()]
+
+
+@contextmanager
+def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _sent_json(request: web.Request) -> Any:
+    """Return the body, which Dust reads only when it is declared to be JSON."""
+    if request.content_type != "application/json":
+        return {}
+    try:
+        return orjson.loads(await request.read())
+    except orjson.JSONDecodeError:
+        raise DustRefusal(400, "invalid_request_error", "Malformed JSON in request body") from None
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")

@@ -1,0 +1,274 @@
+"""What Dust does with a request, apart from HTTP: who may, what is refused, what is kept."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ada_url
+
+from integration_tests.local_dust import answers
+from integration_tests.local_dust.documents import Document, Documents, stored_document
+from integration_tests.local_dust.options import ApiKey, DataSource, Options
+
+MAX_TITLE_UTF16_UNITS = 512
+MAX_ID_BYTES = 446
+
+_NULL = type(None)
+_UPSERT_FIELDS: dict[str, tuple[type, ...]] = {
+    "title": (str, _NULL),
+    "mime_type": (str, _NULL),
+    "text": (str, _NULL),
+    "source_url": (str, _NULL),
+    "tags": (list, _NULL),
+    "parents": (list, _NULL),
+    "parent_id": (str, _NULL),
+    "timestamp": (int, float, _NULL),
+    "light_document_output": (bool,),
+    "async": (bool, _NULL),
+}
+
+
+class DustRefusal(Exception):  # noqa: N818 - it is an answer
+    """An answer with Dust's error envelope; `data_source_error` is what its engine said, if any."""
+
+    def __init__(
+        self, status: int, type_: str, message: str, *, data_source_error: Any = None
+    ) -> None:
+        super().__init__(type_)
+        self.status = status
+        self.type = type_
+        self.body = {"error": {"type": type_, "message": message}}
+        if data_source_error:
+            self.body["error"]["data_source_error"] = data_source_error
+
+
+class DustStore:
+    """The documents of every data source, in memory, behind Dust's rules.
+
+    Each method raises DustRefusal where Dust refuses.
+    """
+
+    def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
+        self.options = options
+        self.documents = {
+            source: Documents(ties_move=options.ties_move) for source in options.data_sources
+        }
+        self._clock = clock
+        self._upserts_s: dict[str, deque[float]] = defaultdict(deque)
+
+    def authenticate(self, authorization: str | None, workspace_id: str) -> ApiKey:
+        """Return the key of an Authorization header, when it is one of the workspace."""
+        if authorization is None:
+            raise DustRefusal(
+                401,
+                "not_authenticated",
+                "The request does not have valid authentication credentials.",
+            )
+        secret = authorization.removeprefix("Bearer ")
+        if secret == authorization or not secret.startswith("sk-"):
+            raise DustRefusal(
+                401, "malformed_authorization_header_error", "Malformed Authorization header"
+            )
+        key = self.options.api_keys.get(secret)
+        if key is None:
+            raise DustRefusal(
+                401, "invalid_api_key_error", "The API key provided is invalid or disabled."
+            )
+        if workspace_id not in {source.workspace_id for source in self.options.data_sources}:
+            raise DustRefusal(404, "workspace_not_found", "The workspace was not found.")
+        if key.workspace_id != workspace_id:
+            raise DustRefusal(
+                401, "workspace_auth_error", "The API key does not belong to this workspace."
+            )
+        if workspace_id in self.options.workspaces_without_api:
+            raise DustRefusal(
+                403,
+                "workspace_can_use_product_required_error",
+                "Your current plan does not allow API access.",
+            )
+        return key
+
+    def data_source(self, workspace_id: str, space_id: str, data_source_id: str) -> DataSource:
+        """Return the data source of these ids."""
+        ids = (workspace_id, space_id, data_source_id)
+        for source in self.options.data_sources:
+            if (source.workspace_id, source.space_id, source.id) == ids:
+                return source
+        raise DustRefusal(
+            404, "data_source_not_found", "The data source you requested was not found."
+        )
+
+    def list_documents(
+        self, source: DataSource, limit: int, offset: int, ids: list[str]
+    ) -> dict[str, Any]:
+        """Return the answer to a list; `total` counts what the ids leave out, too."""
+        documents = self.documents[source]
+        page = [answers.listed(document) for document in documents.page(limit, offset, ids)]
+        return {"documents": page, "total": len(documents)}
+
+    def read(self, source: DataSource, id_: str) -> dict[str, Any]:
+        """Return the answer to a read, with the whole text."""
+        document = self.documents[source].get(id_)
+        if document is None:
+            raise DustRefusal(
+                400,
+                "data_source_error",
+                "There was an error retrieving the data source document.",
+                data_source_error={
+                    "code": "data_source_document_not_found",
+                    "message": f"No document found for id `{id_}`",
+                },
+            )
+        return {"document": document}
+
+    def delete(self, source: DataSource, key: ApiKey, id_: str) -> dict[str, Any]:
+        """Drop a document, if it is there, and return the answer."""
+        _validate_rights(source, key)
+        self.documents[source].pop(id_, None)
+        return {"document": {"document_id": id_}}
+
+    def upsert(
+        self, source: DataSource, key: ApiKey, id_: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Keep a document whose body has passed `validate_body`, and return the answer.
+
+        The checks come in Dust's order. What Dust would only put in a queue is kept at once.
+        """
+        _validate_rights(source, key)
+        self._take_slot(source.workspace_id)
+        source_url = _standardised_url(body.get("source_url") or "")
+        self._validate_text(source, id_, body.get("text"))
+        _validate_parents(body)
+        if utf16_units(body.get("title") or "") > MAX_TITLE_UTF16_UNITS:
+            raise _invalid_request(
+                f"Invalid title: title too long (max {MAX_TITLE_UTF16_UNITS} characters)."
+            )
+        document = stored_document(source, id_, {**body, "source_url": source_url})
+        _validate_for_engine(document)
+        self.documents[source][id_] = document
+        if body.get("async"):
+            return {"document": {"document_id": id_}}
+        show = answers.light if body.get("light_document_output") else answers.whole
+        return {"document": show(document), "data_source": answers.data_source(source)}
+
+    def _take_slot(self, workspace_id: str) -> None:
+        now_s = self._clock()
+        taken_s = self._upserts_s[workspace_id]
+        while taken_s and now_s - taken_s[0] >= self.options.window_s:
+            taken_s.popleft()
+        if len(taken_s) >= self.options.upserts_per_window:
+            raise DustRefusal(
+                429,
+                "rate_limit_error",
+                f"You have reached the maximum number of {self.options.upserts_per_window} "
+                "upserts per minute.",
+            )
+        taken_s.append(now_s)
+
+    def _validate_text(self, source: DataSource, id_: str, text: str | None) -> None:
+        if text is None:
+            raise _invalid_request("Invalid request body, `text` or `section` must be provided.")
+        if utf16_units(text) > self.options.max_text_utf16_units:
+            raise DustRefusal(
+                403, "data_source_quota_error", "Data sources document upload size is limited."
+            )
+        limit = self.options.max_documents
+        stored = self.documents[source]
+        if limit is not None and id_ not in stored and len(stored) >= limit:
+            raise DustRefusal(403, "workspace_quota_error", "You've exceeded your plan limit.")
+
+
+def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
+    """Return a list's limit and offset."""
+    texts = query.get("limit", "10"), query.get("offset", "0")
+    try:
+        limit, offset = map(int, texts)
+    except ValueError:
+        raise _invalid_request("Invalid query parameters: Expected number.") from None
+    if limit < 0 or offset < 0:
+        raise _invalid_request("Invalid query parameters: Number must not be negative.")
+    return limit, offset
+
+
+def validate_body(body: Any) -> dict[str, Any]:
+    """Return the upsert body when it has the shape that Dust's schema asks for."""
+    if not isinstance(body, dict):
+        raise _invalid_request("Invalid request body: Expected object.")
+    for name, kinds in _UPSERT_FIELDS.items():
+        if name in body and type(body[name]) not in kinds:
+            raise _invalid_request(f'Invalid request body: wrong type at "{name}".')
+    for name in ("tags", "parents"):
+        if not all(isinstance(item, str) for item in body.get(name) or ()):
+            raise _invalid_request(f'Invalid request body: Expected strings in "{name}".')
+    return body
+
+
+def utf16_units(text: str) -> int:
+    """Return the length of a text as JavaScript counts it."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _validate_rights(source: DataSource, key: ApiKey) -> None:
+    if source.is_managed:
+        raise DustRefusal(
+            403, "data_source_auth_error", "You cannot write to a managed data source."
+        )
+    if not key.can_write:
+        raise DustRefusal(
+            403,
+            "data_source_auth_error",
+            "You are not allowed to update data in this data source.",
+        )
+
+
+def _standardised_url(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        url = ada_url.URL(text)
+    except ValueError:
+        url = None
+    if url is None or url.protocol not in ("http:", "https:") or "//" in url.pathname:
+        raise _invalid_request(
+            "Invalid request body, `source_url` if provided must be a valid URL."
+        )
+    return str(url.href)
+
+
+def _validate_parents(body: dict[str, Any]) -> None:
+    for name in ("parents", "parent_id"):
+        # An empty list is something to JavaScript, an empty string is nothing.
+        if body.get(name) not in (None, ""):
+            raise _invalid_request(
+                f"Setting a custom hierarchy is not supported yet. Please omit the {name} field."
+            )
+
+
+def _validate_for_engine(document: Document) -> None:
+    """Refuse what Dust's own checks let through to its engine, its database and its index."""
+    tags = document["tags"]
+    if any(tag.startswith("__DUST") for tag in tags):
+        raise _engine_error("reserved tag prefix __DUST")
+    if any("\0" in text for text in (document["document_id"], document["title"], *tags)):
+        raise _engine_error('invalid byte sequence for encoding "UTF8": 0x00')
+    if len(document["document_id"].encode()) > MAX_ID_BYTES:
+        raise _engine_error("Failed to index node: id is too long")
+
+
+def _engine_error(what: str) -> DustRefusal:
+    return DustRefusal(
+        500,
+        "internal_server_error",
+        "There was an error upserting the document.",
+        data_source_error={
+            "code": "internal_server_error",
+            "message": f"Failed to upsert document (error: {what})",
+        },
+    )
+
+
+def _invalid_request(message: str) -> DustRefusal:
+    return DustRefusal(400, "invalid_request_error", message)

@@ -1,0 +1,86 @@
+"""Have Dust's official client parse what the connector sends and what the local Dust answers.
+
+    make test-dust-client
+
+The schemas are those of the npm package `@dust-tt/client`. Exits with 1 when one of them refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from integration_tests import connector
+from integration_tests.exchanges import Answer, Exchange, read_exchanges
+from integration_tests.local_dust import LocalDust, Options
+from integration_tests.sync_sample import CATALOG, MESSAGES
+
+_SCRIPT = Path(__file__).parent / "dust_client" / "parse.cjs"
+
+
+def main() -> None:
+    """Hand it all to the client, a line each."""
+    node = shutil.which("node")
+    if node is None:
+        sys.exit("Node 20 or later is needed.")
+    lines = [*_requests_of_a_sync(), *_answers()]
+    stdin = "\n".join(json.dumps(line) for line in lines)
+    sys.exit(subprocess.run([node, _SCRIPT], input=stdin.encode(), check=False).returncode)
+
+
+def _requests_of_a_sync() -> Iterator[dict[str, Any]]:
+    """Yield the body of each upsert while the connector syncs the sample."""
+    catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
+    with LocalDust(Options(upserts_per_window=10**9)) as dust:
+        run = connector.write(dust.config, catalog, MESSAGES.read_bytes().splitlines())
+    if run.exit_code != 0:
+        sys.exit(f"{run.stderr.decode()}\nThe connector ended with exit code {run.exit_code}.")
+    for request in dust.requests:
+        if request.method == "POST":
+            yield {
+                "schema": "PostDataSourceDocumentRequestSchema",
+                "what": f"the upsert of {request.path.rpartition('/')[2]}",
+                "json": json.loads(request.body),
+            }
+
+
+def _answers() -> Iterator[dict[str, Any]]:
+    """Yield what the local Dust answers to each kind of request."""
+    with LocalDust() as dust:
+        for exchange in read_exchanges():
+            for schema, content in _parts(exchange, exchange.repeat(dust)):
+                yield {
+                    "schema": schema,
+                    "what": f"the answer to '{exchange.name}'",
+                    "json": content,
+                }
+
+
+def _parts(exchange: Exchange, answer: Answer) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of an answer, each with the schema that it must meet."""
+    body = answer.body
+    if answer.content_type != "application/json":
+        return
+    if answer.status != 200:
+        yield "APIErrorSchema", body.get("error")
+    elif exchange.method == "DELETE":
+        yield "DeleteDocumentResponseSchema", body
+    elif exchange.method == "GET":
+        one = "/documents/" in exchange.path
+        yield "GetDocumentResponseSchema" if one else "GetDocumentsResponseSchema", body
+    elif not exchange.body["async"]:
+        # The client does not know Dust's answer to an asynchronous upsert.
+        yield "UpsertDocumentResponseSchema", body
+        # It would take any document with an id, as well as those two.
+        is_light = exchange.body["light_document_output"]
+        document_schema = "CoreAPILightDocumentSchema" if is_light else "CoreAPIDocumentSchema"
+        yield document_schema, body.get("document")
+
+
+if __name__ == "__main__":
+    main()

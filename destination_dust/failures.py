@@ -119,7 +119,7 @@ _TOO_LARGE = Meaning(
 _UNAVAILABLE = Meaning(DustUnavailableError, _TRY_LATER)
 
 # What Dust's own error types mean for the user. The same status can mean several things: one 403
-# is a missing right, another a full quota. Source: dust-tt/dust, `front/lib/error.ts`.
+# is a missing right, another a full quota. Source: dust-tt/dust, `front/types/error.ts`.
 MEANINGS: dict[str, Meaning] = {
     "not_authenticated": Meaning(
         DustConfigError,
@@ -165,6 +165,13 @@ MEANINGS: dict[str, Meaning] = {
         DustConfigError,
         "The workspace's storage is full: delete documents in Dust or ask for a larger plan.",
     ),
+    "invalid_request_error": Meaning(
+        DustRequestError,
+        "Where Dust names a setting of the workspace, change it there; anything else is a defect: "
+        "please report it with this message.",
+    ),
+    # What lists answer, with a 400, to any failure behind Dust's front.
+    "data_source_error": _UNAVAILABLE,
     "rate_limit_error": _THROTTLED,
     "service_unavailable": _UNAVAILABLE,
     "internal_server_error": _UNAVAILABLE,

@@ -381,7 +381,7 @@ def test_a_failure_is_a_runtime_error_with_the_streams_descriptor(
     assert error.stream_descriptor.name == "users"
     assert error.message == (
         "Could not upsert document 'users-1' of stream 'users': Dust answered 400 "
-        'invalid_request_error, "Bad title." This is a defect: please report it with this '
-        "message."
+        'invalid_request_error, "Bad title." Where Dust names a setting of the workspace, change '
+        "it there; anything else is a defect: please report it with this message."
     )
     assert "hidden" not in json.dumps([error.message, error.internal_message, error.stack_trace])

@@ -15,13 +15,10 @@ from airbyte_cdk.models import (
     StreamDescriptor,
 )
 
-from destination_dust.document import Stream, could_share_ids
+from destination_dust.document import Stream, StreamKey, could_share_ids
 from destination_dust.errors import DustConfigError
 
 SUPPORTED_SYNC_MODES = (DestinationSyncMode.append, DestinationSyncMode.append_dedup)
-
-StreamKey = tuple[str | None, str]
-"""Namespace and name: what Airbyte looks a stream up by."""
 
 
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:

@@ -23,7 +23,7 @@ from destination_dust import exact_json
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
-from destination_dust.document import document
+from destination_dust.document import to_document
 from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
 from destination_dust.report import SyncReport
@@ -73,9 +73,9 @@ class DestinationDust(Destination):
                     if stream is None:
                         report.passed_over(record)
                     else:
-                        upsert = document(stream, record)
-                        client.upsert_document(upsert, report.effort(stream))
-                        report.stored(upsert)
+                        document = to_document(stream, record)
+                        client.upsert_document(document, report.effort(stream))
+                        report.stored(document)
                 elif message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message

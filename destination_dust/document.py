@@ -27,6 +27,9 @@ _NOT_ID_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
 _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z")
 _CONTROL_TO_SPACE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
+StreamKey = tuple[str | None, str]
+"""Namespace and name: what Airbyte looks a stream up by."""
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -42,8 +45,8 @@ class Stream:
     shares_ids: bool = False
 
     @property
-    def key(self) -> tuple[str | None, str]:
-        """Return namespace and name: what Airbyte looks a stream up by."""
+    def key(self) -> StreamKey:
+        """Return what Airbyte looks the stream up by."""
         return self.namespace, self.name
 
     @cached_property
@@ -97,7 +100,7 @@ class Document:
         return payload
 
 
-def document(stream: Stream, record: AirbyteRecordMessage) -> Document:
+def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
     """Return the document of a record of the stream."""
     data = record.data
     key = key_of(data, stream.primary_key)

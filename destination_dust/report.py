@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.catalog import StreamKey
 from destination_dust.client import Effort
-from destination_dust.document import Document, Stream
+from destination_dust.document import Document, Stream, StreamKey
 
 logger = logging.getLogger("airbyte")
 

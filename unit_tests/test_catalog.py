@@ -17,7 +17,7 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust.catalog import configured_streams, read_catalog
-from destination_dust.document import Stream, document
+from destination_dust.document import Stream, to_document
 from destination_dust.errors import DustConfigError
 
 USERS = {
@@ -54,7 +54,7 @@ def streams_of(*streams: ConfiguredAirbyteStream) -> dict[tuple[str | None, str]
 def id_of(stream: Stream, *key: str) -> str:
     """Return the document id of a record whose fields `0`, `1`, ... hold the key."""
     data = {str(part): value for part, value in enumerate(key)}
-    return document(stream, AirbyteRecordMessage(stream=stream.name, data=data, emitted_at=1)).id
+    return to_document(stream, AirbyteRecordMessage(stream=stream.name, data=data, emitted_at=1)).id
 
 
 def shown(error: DustConfigError) -> tuple[str, StreamDescriptor | None]:

@@ -20,7 +20,7 @@ from airbyte_cdk.models import AirbyteRecordMessage, FailureType
 
 from destination_dust.client import DustClient, Effort
 from destination_dust.config import DustConfig
-from destination_dust.document import Document, Stream, document
+from destination_dust.document import Document, Stream, to_document
 from destination_dust.errors import (
     DustConfigError,
     DustError,
@@ -39,7 +39,7 @@ Answer = dict[str, Any]
 
 def user(id_: int = 1, **data: object) -> Document:
     record = AirbyteRecordMessage(stream="users", data={"id": id_, **data}, emitted_at=1)
-    return document(Stream("users", primary_key=(("id",),)), record)
+    return to_document(Stream("users", primary_key=(("id",),)), record)
 
 
 # What live Dust answers to an upsert with `light_document_output`: it does not name the document.

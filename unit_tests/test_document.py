@@ -14,7 +14,14 @@ import pytest
 from airbyte_cdk.models import AirbyteRecordMessage, StreamDescriptor
 
 from destination_dust import exact_json
-from destination_dust.document import Document, Stream, clip, document, document_id, source_url_of
+from destination_dust.document import (
+    Document,
+    Stream,
+    clip,
+    document_id,
+    source_url_of,
+    to_document,
+)
 
 USERS = Stream("users", primary_key=(("id",),))
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
@@ -33,7 +40,7 @@ def document_of(stream: Stream, data: str, emitted_at_ms: int = EMITTED_AT_MS) -
         data=exact_json.loads(data),
         emitted_at=emitted_at_ms,
     )
-    return document(stream, record)
+    return to_document(stream, record)
 
 
 def with_fields(**fields: object) -> Document:

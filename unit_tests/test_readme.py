@@ -10,7 +10,7 @@ from pathlib import Path
 from airbyte_cdk.models import AirbyteRecordMessage
 
 from destination_dust import exact_json
-from destination_dust.document import Stream, document
+from destination_dust.document import Stream, to_document
 from destination_dust.failures import _MEANING
 
 ROOT = Path(__file__).parent.parent
@@ -33,14 +33,14 @@ def test_the_example_record_becomes_the_example_document() -> None:
     record, expected = re.findall(r"```json\n(.+?)```", README, flags=re.DOTALL)[:2]
     stream = Stream("users", primary_key=(("id",),))
     message = AirbyteRecordMessage("users", exact_json.loads(record), 1736365559000)
-    example = document(stream, message)
+    example = to_document(stream, message)
     assert json.loads(json.dumps(example.payload())) == json.loads(expected)
     assert f"becomes the document `{example.id}`" in README
 
 
 def test_the_example_of_a_digest_is_real() -> None:
     stream = Stream("users", primary_key=(("id",),))
-    example = document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
+    example = to_document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
     assert f"`{example.id}`" in README
 
 

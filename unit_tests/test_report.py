@@ -5,7 +5,7 @@ import logging
 import pytest
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.document import Stream, document
+from destination_dust.document import Stream, to_document
 from destination_dust.report import SyncReport
 
 USERS = Stream("users", primary_key=(("id",),))
@@ -55,7 +55,7 @@ def store(
     effort = report.effort(stream)
     effort.retries += retries
     effort.rate_limit_wait_s += rate_limit_wait_s
-    report.stored(document(stream, record_of(stream, id_)))
+    report.stored(to_document(stream, record_of(stream, id_)))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

@@ -56,7 +56,10 @@ class Stream:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Return the tags of each of the stream's documents."""
+        """Return the tags of each of the stream's documents.
+
+        Control characters become spaces: Dust fails at a NUL.
+        """
         tags = [f"airbyte:stream:{self.name}"]
         if self.namespace:
             tags.append(f"airbyte:namespace:{self.namespace}")

@@ -71,7 +71,7 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
         raise _unsupported(getattr(mode, "value", mode), stream.descriptor)
-    primary_key = configured.primary_key or []
+    primary_key = configured.primary_key or configured.stream.source_defined_primary_key or []
     if not _is_list_of_paths(primary_key):
         raise DustConfigError(
             f"The primary key of stream {stream.name!r} is not a list of paths, as in "

@@ -160,6 +160,21 @@ def test_streams_are_looked_up_by_namespace_and_name() -> None:
     assert all((stream.namespace, stream.name) == key for key, stream in streams.items())
 
 
+@pytest.mark.parametrize("primary_key", [None, []], ids=["null", "empty"])
+def test_the_primary_key_of_the_source_is_used_where_none_is_configured(primary_key: Any) -> None:
+    users = configured("users", primary_key=primary_key)
+    users.stream.source_defined_primary_key = [["org", "id"], ["number"]]
+
+    assert streams_of(users)[None, "users"].primary_key == (("org", "id"), ("number",))
+
+
+def test_a_configured_primary_key_comes_before_that_of_the_source() -> None:
+    users = configured("users", primary_key=[["email"]])
+    users.stream.source_defined_primary_key = [["id"]]
+
+    assert streams_of(users)[None, "users"].primary_key == (("email",),)
+
+
 @pytest.mark.parametrize("primary_key", [None, []])
 def test_a_stream_may_have_no_primary_key(primary_key: Any) -> None:
     assert streams_of(configured("users", primary_key=primary_key))[None, "users"].primary_key == ()

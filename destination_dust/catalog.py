@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from airbyte_cdk.models import (
     StreamDescriptor,
 )
 
-from destination_dust.document import Stream, StreamKey, could_share_ids
+from destination_dust.document import Stream, StreamKey
 from destination_dust.errors import DustConfigError
 
 SUPPORTED_SYNC_MODES = (DestinationSyncMode.append, DestinationSyncMode.append_dedup)
@@ -53,17 +55,24 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
                 "not known.",
                 stream=stream.descriptor,
             )
-    return {
-        key: replace(
-            stream,
-            shares_ids=any(
-                could_share_ids(stream.name, other.name)
-                for other_key, other in streams.items()
-                if other_key != key
-            ),
-        )
-        for key, stream in streams.items()
-    }
+    sharing_ids = _sharing_ids(streams.values())
+    return {key: replace(stream, shares_ids=key in sharing_ids) for key, stream in streams.items()}
+
+
+def _sharing_ids(streams: Iterable[Stream]) -> set[StreamKey]:
+    """Return the keys of the streams that could come to the same document ids as another stream.
+
+    In sorted order all that begin with a prefix come right after it, so each stream is compared
+    with one other only, however many there are.
+    """
+    keys: set[StreamKey] = set()
+    shortest: Stream | None = None
+    for stream in sorted(streams, key=attrgetter("id_prefix")):
+        if shortest is not None and stream.id_prefix.startswith(shortest.id_prefix):
+            keys |= {shortest.key, stream.key}
+        else:
+            shortest = stream
+    return keys
 
 
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:

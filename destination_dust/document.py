@@ -63,7 +63,16 @@ class Stream:
         tags = [f"airbyte:stream:{self.name}"]
         if self.namespace:
             tags.append(f"airbyte:namespace:{self.namespace}")
-        return tuple(clip(tag, MAX_TAG_UTF16_UNITS) for tag in tags)
+        return tuple(clip(tag.translate(_CONTROL_TO_SPACE), MAX_TAG_UTF16_UNITS) for tag in tags)
+
+    @property
+    def id_prefix(self) -> str:
+        """Return what the ids of the stream's documents begin with.
+
+        Two streams could come to the same id where the prefix of one begins with that of the other:
+        `users` with the key `archive-7`, and `users-archive` with the key `7`.
+        """
+        return _NOT_ID_SAFE.sub("_", self.name) + "-"
 
 
 @dataclass(frozen=True)
@@ -162,15 +171,6 @@ def document_id(stream: Stream, key: tuple[str, ...] | None, data: Mapping[str, 
         return safe
     digest = _digest(exact_json.dumps([stream.namespace, stream.name, identity]))
     return f"{safe[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
-
-
-def could_share_ids(one: str, other: str) -> bool:
-    """Tell whether two streams of these names could come to the same document ids.
-
-    So could `users` with the key `archive-7`, and `users-archive` with the key `7`.
-    """
-    one, other = (_NOT_ID_SAFE.sub("_", name) + "-" for name in (one, other))
-    return one.startswith(other) or other.startswith(one)
 
 
 def title_of(data: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import random
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +305,38 @@ def test_a_name_that_sanitises_to_that_of_another_stream_gives_both_a_digest() -
     streams = streams_of(configured("my_stream", None, [["0"]]), configured("my stream"))
 
     assert all(stream.shares_ids for stream in streams.values())
+
+
+LOOK_ALIKES = ["".join(name) for n in (1, 2, 3) for name in itertools.product("a-_ ", repeat=n)]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_streams_share_ids_exactly_when_a_pair_of_them_could(seed: int) -> None:
+    """Could means: with `-` behind it, one sanitised name begins with the other."""
+    everything = [(namespace, name) for namespace in (None, "n") for name in LOOK_ALIKES]
+    keys = random.Random(seed).sample(everything, 1 + seed)
+
+    def could(one: tuple[str | None, str], other: tuple[str | None, str]) -> bool:
+        prefix, longer = sorted(
+            re.sub("[^a-zA-Z0-9_-]", "_", name) + "-" for _, name in (one, other)
+        )
+        return one != other and longer.startswith(prefix)
+
+    streams = streams_of(*(configured(name, namespace) for namespace, name in keys))
+
+    assert {key: stream.shares_ids for key, stream in streams.items()} == {
+        key: any(could(key, other) for other in keys) for key in keys
+    }
+
+
+def test_many_streams_are_compared_in_time_that_grows_with_their_number() -> None:
+    """Pair by pair, these take half a minute."""
+    catalog = [configured(f"stream_{number}") for number in range(5_000)]
+    started_s = time.perf_counter()
+    streams = streams_of(*catalog)
+
+    assert time.perf_counter() - started_s < 5
+    assert not any(stream.shares_ids for stream in streams.values())
 
 
 def test_a_stream_that_is_configured_twice_is_refused() -> None:

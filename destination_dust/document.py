@@ -51,8 +51,14 @@ class Stream:
 
     @cached_property
     def descriptor(self) -> StreamDescriptor:
-        """Return the stream's name and namespace as Airbyte's messages carry them."""
-        return StreamDescriptor(name=self.name, namespace=self.namespace)
+        """Return the stream's name and namespace as Airbyte's messages carry them.
+
+        A lone surrogate, which no message can hold, becomes its escape.
+        """
+        return StreamDescriptor(
+            name=_encodable(self.name),
+            namespace=_encodable(self.namespace) if self.namespace else None,
+        )
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
@@ -212,6 +218,10 @@ def clip(text: str, utf16_units: int) -> str:
     units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
     whole = units.decode("utf-16-le", "replace")
     return whole.encode("utf-16-le")[: 2 * utf16_units].decode("utf-16-le", "ignore")
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _value_at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:

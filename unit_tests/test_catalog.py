@@ -82,9 +82,39 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param('"json_schema":{"enum":["\\ud800"]}', id="lone-surrogate"),
+        pytest.param('"json_schema":{"maximum":1e400}', id="number-beyond-a-double"),
+        pytest.param(f'"json_schema":{{"maximum":{10**30}}}', id="number-beyond-64-bits"),
+        pytest.param('"json_schema":null', id="no-schema"),
+        pytest.param('"supported_sync_modes":["a mode of tomorrow"]', id="later-sync-mode"),
+        pytest.param('"supported_sync_modes":null', id="no-sync-modes"),
+        pytest.param('"default_cursor_field":"updated_at"', id="cursor-that-is-no-list"),
+    ],
+)
+def test_what_is_never_read_of_a_stream_does_not_matter(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "catalog.json"
+    catalog = orjson.dumps({"streams": [USERS]}).decode()
+    # Of a repeated key the last value counts.
+    path.write_text(catalog.replace('["full_refresh"]}', f'["full_refresh"],{part}}}'))
+
+    assert list(configured_streams(read_catalog(str(path)))) == [(None, "users")]
+
+
+def test_a_byte_order_mark_may_begin_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(b"\xef\xbb\xbf" + orjson.dumps({"streams": [USERS]}))
+
+    assert list(configured_streams(read_catalog(str(path)))) == [(None, "users")]
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
-        pytest.param(b'{"streams": [', "unexpected end of data", id="truncated"),
+        pytest.param(b'{"streams": [', "line 1 column 14", id="truncated"),
+        pytest.param(b"[" * 100_000, "recursion", id="nested-too-deeply"),
+        pytest.param("{}".encode("utf-16"), "utf-8", id="utf-16"),
         pytest.param(b"[]", 'not of type "object"', id="no-object"),
         pytest.param(b"{}", '"streams" is a required property', id="no-streams"),
         pytest.param(
@@ -132,6 +162,22 @@ def test_a_sync_mode_newer_than_the_cdk_is_an_error_that_names_the_stream(tmp_pa
         "or append_dedup for it in the connection."
     )
     assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
+
+
+def test_an_error_of_a_stream_whose_name_cannot_be_sent_is_shown_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_text(
+        orjson.dumps({"streams": [{**USERS, "destination_sync_mode": "overwrite_dedup"}]})
+        .decode()
+        .replace("users", "\\ud800")
+    )
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    assert shown(refused.value) == ("config_error", StreamDescriptor(name="\\ud800"))
 
 
 def test_a_catalog_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:

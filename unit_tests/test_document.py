@@ -94,6 +94,12 @@ def test_a_streams_descriptor_carries_name_and_namespace() -> None:
     assert stream.descriptor == StreamDescriptor(name="users", namespace="eu")
 
 
+def test_a_streams_descriptor_can_be_sent_whatever_the_name() -> None:
+    stream = Stream("a\ud800", namespace="b\udfff")
+
+    assert stream.descriptor == StreamDescriptor(name="a\\ud800", namespace="b\\udfff")
+
+
 # Text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +20,12 @@ ID_EXAMPLES = {
     "data_source_id": "dts_KtCBWtKdpmNc",
 }
 
+MIN_SECRET_CHARACTERS = 6
+"""To mask less would damage all that is printed."""
+
 _ID = re.compile(r"(?!sk-)[a-zA-Z0-9_-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+_DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,31 @@ class DustConfig:
             data_source_id=_id(config, "data_source_id"),
             base_url=_base_url(_text(config, "base_url") or DEFAULT_BASE_URL),
         )
+
+
+def secrets_in(config: Mapping[str, Any]) -> list[str]:
+    """Return what must not be printed of the settings: the key, and all that looks like one.
+
+    It may stand in any field: a user may have pasted a whole request there. The longest comes
+    first, since once a part of a secret is masked, the whole is no longer found.
+    """
+    keys = {text.strip() for text in _texts_in(config.get("api_key"))}
+    for text in _texts_in(config):
+        keys.update(_DUST_KEY.findall(text))
+    return sorted((key for key in keys if len(key) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
+
+
+def _texts_in(settings: Any) -> Iterator[str]:
+    """Yield each text in the settings, at whatever depth, names of fields included."""
+    pending = [settings]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            pending += value
 
 
 def _text(config: Mapping[str, Any], name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from destination_dust.config import DustConfig
+from destination_dust.config import DustConfig, secrets_in
 from destination_dust.errors import DustConfigError
 
 KEY = "sk-hunter2"
@@ -219,3 +219,59 @@ def test_a_base_url_that_goes_on_after_the_host_is_refused(url: str) -> None:
     assert refusal(base_url=url) == (
         "base_url must end after the host, without a path or query: https://dust.tt."
     )
+
+
+# What must not be printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets"),
+    [
+        pytest.param({"api_key": "sk-hunter2"}, ["sk-hunter2"], id="key"),
+        pytest.param({"api_key": " \nhunter2\t"}, ["hunter2"], id="key-of-any-look"),
+        pytest.param({"api_key": "a key!"}, ["a key!"], id="key-with-white-space"),
+        pytest.param({"api_key": ["hunter2"]}, ["hunter2"], id="key-in-a-list"),
+        pytest.param({"space_id": "sk-hunter2"}, ["sk-hunter2"], id="wrong-field"),
+        pytest.param({"mine": {"a": [1, {"b": "sk-hunter2"}]}}, ["sk-hunter2"], id="deep-down"),
+        pytest.param({"sk-hunter2": None}, ["sk-hunter2"], id="name-of-a-field"),
+        pytest.param(
+            {"space_id": "curl -H 'Authorization: Bearer sk-hunter_2' https://dust.tt"},
+            ["sk-hunter_2"],
+            id="request",
+        ),
+        pytest.param(
+            {"base_url": "https://sk-a1b2c3d4:sk-d4e5f6@dust.tt"},
+            ["sk-a1b2c3d4", "sk-d4e5f6"],
+            id="two-in-a-text",
+        ),
+        pytest.param({"space_id": '{"key":"\\nsk-hunter2"}'}, ["sk-hunter2"], id="text-of-json"),
+        pytest.param({"space_id": "%20sk-hunter2%20"}, ["sk-hunter2"], id="percent-encoded"),
+        pytest.param({"workspace_id": "w1", "base_url": "https://dust.tt"}, [], id="none"),
+    ],
+)
+def test_the_secrets_are_the_key_and_whatever_looks_like_one(
+    settings: dict[str, Any], secrets: list[str]
+) -> None:
+    assert secrets_in(settings) == secrets
+
+
+@pytest.mark.parametrize("key", ["", "a", "sk-", "sk-12"])
+def test_a_key_of_fewer_than_6_characters_is_no_secret(key: str) -> None:
+    """To mask it would damage all that is printed."""
+    assert secrets_in({"api_key": key, "space_id": key}) == []
+    assert secrets_in({"api_key": "sk-123"}) == ["sk-123"]
+
+
+def test_the_longest_secret_comes_first() -> None:
+    """Once a part of it is masked, the whole is no longer found, and the rest shows."""
+    settings = {"space_id": "sk-hunter", "api_key": "Bearer sk-hunter2", "mine": "sk-hunter2a"}
+
+    assert secrets_in(settings) == ["Bearer sk-hunter2", "sk-hunter2a", "sk-hunter2", "sk-hunter"]
+
+
+def test_settings_may_nest_as_deeply_as_json_does() -> None:
+    nested: Any = "sk-hunter2"
+    for _ in range(5_000):
+        nested = [nested]
+
+    assert secrets_in({"mine": nested}) == ["sk-hunter2"]

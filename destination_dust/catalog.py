@@ -2,38 +2,52 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-import orjson
 from airbyte_cdk.models import (
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteCatalogSerializer,
     ConfiguredAirbyteStream,
     DestinationSyncMode,
-    StreamDescriptor,
 )
 
-from destination_dust.document import Stream, StreamKey, could_share_ids
+from destination_dust.document import Stream, StreamKey
 from destination_dust.errors import DustConfigError
 
 SUPPORTED_SYNC_MODES = (DestinationSyncMode.append, DestinationSyncMode.append_dedup)
 
+_CONFIGURED_FIELDS = (
+    "sync_mode",
+    "destination_sync_mode",
+    "primary_key",
+    "generation_id",
+    "minimum_generation_id",
+    "sync_id",
+)
+_STREAM_FIELDS = ("name", "namespace", "source_defined_primary_key", "is_resumable")
+_CDK_SYNC_MODES = frozenset(mode.value for mode in DestinationSyncMode)
+
 
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
-    """Return the configured catalog in a JSON file.
+    """Return the configured catalog in a JSON file, without what the connector never reads of it.
 
     Raises DustConfigError when the file cannot be read or holds no configured catalog, or a sync
     mode that is not known.
     """
     try:
-        content = orjson.loads(Path(path).read_bytes())
-        _refuse_unknown_sync_modes(content)
+        # Not orjson, which refuses numbers and texts that a schema may hold.
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if isinstance(content, dict) and isinstance(content.get("streams"), list):
+            content = {"streams": [_as_read(configured) for configured in content["streams"]]}
         return ConfiguredAirbyteCatalogSerializer.load(content)
     except OSError as error:
         raise DustConfigError(f"Could not read the configured catalog: {error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DustConfigError(f"{path} is not a configured Airbyte catalog: {reason}.") from error
 
@@ -53,25 +67,32 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
                 "not known.",
                 stream=stream.descriptor,
             )
-    return {
-        key: replace(
-            stream,
-            shares_ids=any(
-                could_share_ids(stream.name, other.name)
-                for other_key, other in streams.items()
-                if other_key != key
-            ),
-        )
-        for key, stream in streams.items()
-    }
+    sharing_ids = _sharing_ids(streams.values())
+    return {key: replace(stream, shares_ids=key in sharing_ids) for key, stream in streams.items()}
+
+
+def _sharing_ids(streams: Iterable[Stream]) -> set[StreamKey]:
+    """Return the keys of the streams that could come to the same document ids as another stream.
+
+    In sorted order all that begin with a prefix come right after it, so each stream is compared
+    with one other only, however many there are.
+    """
+    keys: set[StreamKey] = set()
+    shortest: Stream | None = None
+    for stream in sorted(streams, key=attrgetter("id_prefix")):
+        if shortest is not None and stream.id_prefix.startswith(shortest.id_prefix):
+            keys |= {shortest.key, stream.key}
+        else:
+            shortest = stream
+    return keys
 
 
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace or None)
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
-        raise _unsupported(getattr(mode, "value", mode), stream.descriptor)
-    primary_key = configured.primary_key or []
+        raise _unsupported(getattr(mode, "value", mode), stream)
+    primary_key = configured.primary_key or configured.stream.source_defined_primary_key or []
     if not _is_list_of_paths(primary_key):
         raise DustConfigError(
             f"The primary key of stream {stream.name!r} is not a list of paths, as in "
@@ -82,26 +103,31 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     return replace(stream, primary_key=tuple(tuple(path) for path in primary_key))
 
 
-def _refuse_unknown_sync_modes(content: Any) -> None:
-    """Raise DustConfigError for a sync mode newer than the CDK, whose own error names no stream."""
-    known = [mode.value for mode in DestinationSyncMode]
-    for configured in _streams_in(content):
-        mode, stream = configured.get("destination_sync_mode"), configured.get("stream")
-        if isinstance(mode, str) and mode not in known and isinstance(stream, dict):
-            name, namespace = stream.get("name"), stream.get("namespace")
-            raise _unsupported(mode, StreamDescriptor(name=str(name), namespace=namespace))
+def _as_read(configured: Any) -> Any:
+    """Return what the connector reads of a configured stream: the rest may hold anything.
+
+    Raises DustConfigError for a sync mode newer than the CDK, whose own error names no stream.
+    """
+    if not isinstance(configured, dict) or not isinstance(configured.get("stream"), dict):
+        return configured
+    # Without these two the CDK takes no stream.
+    stream: dict[str, Any] = {"json_schema": {}, "supported_sync_modes": []}
+    stream |= _only(_STREAM_FIELDS, configured["stream"])
+    mode = configured.get("destination_sync_mode")
+    if isinstance(mode, str) and mode not in _CDK_SYNC_MODES:
+        raise _unsupported(mode, Stream(str(stream.get("name")), stream.get("namespace")))
+    return {**_only(_CONFIGURED_FIELDS, configured), "stream": stream}
 
 
-def _streams_in(content: Any) -> list[dict[str, Any]]:
-    streams = content.get("streams") if isinstance(content, dict) else None
-    return [item for item in streams if isinstance(item, dict)] if isinstance(streams, list) else []
+def _only(names: Iterable[str], fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in names if name in fields}
 
 
-def _unsupported(mode: str, stream: StreamDescriptor) -> DustConfigError:
+def _unsupported(mode: str, stream: Stream) -> DustConfigError:
     return DustConfigError(
         f"Stream {stream.name!r} has the sync mode {mode!r}, which Dust cannot do: choose append "
         "or append_dedup for it in the connection.",
-        stream=stream,
+        stream=stream.descriptor,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,18 @@ from destination_dust.errors import DustConfigError
 
 DEFAULT_BASE_URL = "https://dust.tt"
 
+ID_EXAMPLES = {
+    "workspace_id": "0ec9852c2f",
+    "space_id": "vlt_fC9eQ2lkNvGr",
+    "data_source_id": "dts_KtCBWtKdpmNc",
+}
+
+MIN_SECRET_CHARACTERS = 6
+"""To mask less would damage all that is printed."""
+
+_ID = re.compile(r"(?!sk-)[a-zA-Z0-9_-]+")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+_DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -35,11 +46,36 @@ class DustConfig:
         """
         return cls(
             api_key=_api_key(_required(config, "api_key")),
-            workspace_id=_path_segment(config, "workspace_id"),
-            space_id=_path_segment(config, "space_id"),
-            data_source_id=_path_segment(config, "data_source_id"),
+            workspace_id=_id(config, "workspace_id"),
+            space_id=_id(config, "space_id"),
+            data_source_id=_id(config, "data_source_id"),
             base_url=_base_url(_text(config, "base_url") or DEFAULT_BASE_URL),
         )
+
+
+def secrets_in(config: Mapping[str, Any]) -> list[str]:
+    """Return what must not be printed of the settings: the key, and all that looks like one.
+
+    It may stand in any field: a user may have pasted a whole request there. The longest comes
+    first, since once a part of a secret is masked, the whole is no longer found.
+    """
+    keys = {text.strip() for text in _texts_in(config.get("api_key"))}
+    for text in _texts_in(config):
+        keys.update(_DUST_KEY.findall(text))
+    return sorted((key for key in keys if len(key) >= MIN_SECRET_CHARACTERS), key=len, reverse=True)
+
+
+def _texts_in(settings: Any) -> Iterator[str]:
+    """Yield each text in the settings, at whatever depth, names of fields included."""
+    pending = [settings]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            pending += value
 
 
 def _text(config: Mapping[str, Any], name: str) -> str:
@@ -56,11 +92,13 @@ def _required(config: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _path_segment(config: Mapping[str, Any], name: str) -> str:
+def _id(config: Mapping[str, Any], name: str) -> str:
     value = _required(config, name)
-    if value in (".", ".."):
-        # HTTP clients resolve these instead of sending them.
-        raise DustConfigError(f"{name} must be an id from Dust, not {value!r}.")
+    if not _ID.fullmatch(value):
+        raise DustConfigError(
+            f"{name} must be the id alone, as in {ID_EXAMPLES[name]}: no address, name, request or "
+            "key."
+        )
     return value
 
 
@@ -90,8 +128,8 @@ def _base_url(text: str) -> str:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
     if url.scheme == "http" and not is_loopback(url.host):
         raise DustConfigError(
-            "base_url must begin with https://: over http:// the key would cross the network in "
-            "clear. http:// is for this machine only (localhost, 127.0.0.1)."
+            "base_url must begin with https://: over http:// the key would travel unencrypted. "
+            "http:// is for this machine only (localhost, 127.0.0.1)."
         )
     if url.username is not None or url.password is not None:
         raise DustConfigError("base_url must not hold a user name or password.")

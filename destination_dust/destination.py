@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from queue import Empty, Queue
 from threading import Thread
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from airbyte_cdk.destinations import Destination
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
@@ -25,7 +25,7 @@ from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 from destination_dust import exact_json
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
-from destination_dust.config import DustConfig
+from destination_dust.config import DustConfig, secrets_in
 from destination_dust.document import to_document
 from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
@@ -106,39 +106,39 @@ class DestinationDust(Destination):
         for message in self.run_cmd(self.parse_args(args)):
             write_message(message, sys.stdout.buffer)
 
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
+        """Yield the messages with which a command answers.
+
+        The CDK's own `run_cmd` validates the settings by the JSON schema and quotes what it
+        refuses, which may hold a key: here DustConfig alone validates them.
+        """
+        if parsed_args.command == "spec":
+            yield from super().run_cmd(parsed_args)
+            return
+        config = self.read_config(parsed_args.config)
+        if parsed_args.command == "check":
+            yield self._run_check(config)
+        else:
+            catalog = read_catalog(parsed_args.catalog)
+            yield from self.write(config, catalog, read_messages(sys.stdin.buffer))
+
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
-        """Return the settings in a JSON file. Raises DustConfigError when there are none.
+        """Return the settings in a JSON file, with the secrets in them known to the CDK's filter.
 
-        The key is made known to the CDK's secret filter at once, since the validation that follows
-        quotes what it refuses, and not every CDK does this for a destination. It is stripped before
-        that: a filter for a blank would mask every blank.
+        Raises DustConfigError when there are none.
         """
         try:
-            config = dict(Destination.read_config(config_path))
+            config = Destination.read_config(config_path)
         except (OSError, ValueError) as error:
             raise DustConfigError(f"Could not read the settings: {error}") from error
-        if isinstance(config.get("api_key"), str):
-            config["api_key"] = config["api_key"].strip()
-        _register_secret(str(config.get("api_key") or ""))
+        _register_secrets(config)
         return config
-
-    def _run_write(
-        self,
-        config: Mapping[str, Any],
-        configured_catalog_path: str,
-        input_stream: io.TextIOWrapper,
-    ) -> Iterable[AirbyteMessage]:
-        catalog = read_catalog(configured_catalog_path)
-        # The bytes below the text layer: it would decode them by rules of its own.
-        lines = cast("BinaryIO", input_stream.buffer)
-        yield from self.write(config, catalog, read_messages(lines))
 
 
 def _settings(config: Mapping[str, Any]) -> DustConfig:
-    settings = DustConfig.from_mapping(config)
-    _register_secret(settings.api_key)
-    return settings
+    _register_secrets(config)
+    return DustConfig.from_mapping(config)
 
 
 def _failed(message: str) -> AirbyteConnectionStatus:
@@ -164,7 +164,8 @@ def _within(
         )
 
 
-def _register_secret(secret: str) -> None:
-    """Have the CDK mask the secret in all it prints, also where it stands in a line of JSON."""
-    add_to_secrets(secret)
-    add_to_secrets(exact_json.dumps(secret)[1:-1])
+def _register_secrets(config: Mapping[str, Any]) -> None:
+    """Have the CDK mask the secrets in all it prints, also where they stand in a line of JSON."""
+    for secret in secrets_in(config):
+        add_to_secrets(secret)
+        add_to_secrets(exact_json.dumps(secret)[1:-1])

@@ -46,21 +46,39 @@ class Stream:
 
     @property
     def key(self) -> StreamKey:
-        """Return namespace and name: what Airbyte looks a stream up by."""
+        """Return what Airbyte looks the stream up by."""
         return self.namespace, self.name
 
     @cached_property
     def descriptor(self) -> StreamDescriptor:
-        """Return the stream's name and namespace as Airbyte's messages carry them."""
-        return StreamDescriptor(name=self.name, namespace=self.namespace)
+        """Return the stream's name and namespace as Airbyte's messages carry them.
+
+        A lone surrogate, which no message can hold, becomes its escape.
+        """
+        return StreamDescriptor(
+            name=_encodable(self.name),
+            namespace=_encodable(self.namespace) if self.namespace else None,
+        )
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Return the tags of each of the stream's documents."""
+        """Return the tags of each of the stream's documents.
+
+        Control characters become spaces: Dust fails at a NUL.
+        """
         tags = [f"airbyte:stream:{self.name}"]
         if self.namespace:
             tags.append(f"airbyte:namespace:{self.namespace}")
-        return tuple(clip(tag, MAX_TAG_UTF16_UNITS) for tag in tags)
+        return tuple(clip(tag.translate(_CONTROL_TO_SPACE), MAX_TAG_UTF16_UNITS) for tag in tags)
+
+    @property
+    def id_prefix(self) -> str:
+        """Return what the ids of the stream's documents begin with.
+
+        Two streams could come to the same id where the prefix of one begins with that of the other:
+        `users` with the key `archive-7`, and `users-archive` with the key `7`.
+        """
+        return _NOT_ID_SAFE.sub("_", self.name) + "-"
 
 
 @dataclass(frozen=True)
@@ -161,15 +179,6 @@ def document_id(stream: Stream, key: tuple[str, ...] | None, data: Mapping[str, 
     return f"{safe[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
 
 
-def could_share_ids(one: str, other: str) -> bool:
-    """Tell whether two streams of these names could come to the same document ids.
-
-    So could `users` with the key `archive-7`, and `users-archive` with the key `7`.
-    """
-    one, other = (_NOT_ID_SAFE.sub("_", name) + "-" for name in (one, other))
-    return one.startswith(other) or other.startswith(one)
-
-
 def title_of(data: Mapping[str, Any]) -> str | None:
     """Return the first non-blank string in the fields that usually name a thing, cut to fit.
 
@@ -209,6 +218,10 @@ def clip(text: str, utf16_units: int) -> str:
     units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
     whole = units.decode("utf-16-le", "replace")
     return whole.encode("utf-16-le")[: 2 * utf16_units].decode("utf-16-le", "ignore")
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _value_at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:

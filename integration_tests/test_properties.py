@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from destination_dust import exact_json
 from destination_dust.catalog import configured_streams
-from destination_dust.document import Document, document
+from destination_dust.document import Document, to_document
 from destination_dust.errors import InputError
 from destination_dust.protocol import StateLine, read_messages
 from integration_tests.connector import catalog, stream
@@ -75,7 +75,7 @@ def syncs(draw: st.DrawFn) -> list[tuple[Any, Document]]:
     for (namespace, name), first, second, other in records:
         data = {"k": {"0": first, "1": second}, "other": other}
         record = AirbyteRecordMessage(stream=name, namespace=namespace, data=data, emitted_at=1)
-        made_of = document(streams[namespace, name], record)
+        made_of = to_document(streams[namespace, name], record)
         identity = made_of.key or exact_json.dumps(data, sort_keys=True)
         made.append(((namespace, name, identity), made_of))
     return made
@@ -100,7 +100,7 @@ def parsed(text: str) -> Any:
 @given(st.dictionaries(anything, values, max_size=5))
 def test_the_text_parses_back_to_the_record_digit_for_digit(data: dict[str, Any]) -> None:
     record = AirbyteRecordMessage(stream="s", data=data, emitted_at=1)
-    text = document(stream_of("s"), record).text
+    text = to_document(stream_of("s"), record).text
     text.encode("utf-8")
     # A pair of surrogates that came as two escapes is one character, here as in any JSON.
     assert parsed(text) == parsed(exact_json.dumps(data))
@@ -143,7 +143,7 @@ odd_urls = st.one_of(
 def test_dust_accepts_every_document(data: dict[str, Any], emitted_at: int) -> None:
     """Its parser of URLs is that of Node; ours is another one of the same standard."""
     record = AirbyteRecordMessage(stream="s", data=data, emitted_at=emitted_at)
-    made = document(stream_of("s"), record)
+    made = to_document(stream_of("s"), record)
     store = DustStore(Options())
     (source,) = store.options.data_sources
     body = validate_body(json.loads(json.dumps(made.payload())))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import random
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +82,39 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param('"json_schema":{"enum":["\\ud800"]}', id="lone-surrogate"),
+        pytest.param('"json_schema":{"maximum":1e400}', id="number-beyond-a-double"),
+        pytest.param(f'"json_schema":{{"maximum":{10**30}}}', id="number-beyond-64-bits"),
+        pytest.param('"json_schema":null', id="no-schema"),
+        pytest.param('"supported_sync_modes":["a mode of tomorrow"]', id="later-sync-mode"),
+        pytest.param('"supported_sync_modes":null', id="no-sync-modes"),
+        pytest.param('"default_cursor_field":"updated_at"', id="cursor-that-is-no-list"),
+    ],
+)
+def test_what_is_never_read_of_a_stream_does_not_matter(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "catalog.json"
+    catalog = orjson.dumps({"streams": [USERS]}).decode()
+    # Of a repeated key the last value counts.
+    path.write_text(catalog.replace('["full_refresh"]}', f'["full_refresh"],{part}}}'))
+
+    assert list(configured_streams(read_catalog(str(path)))) == [(None, "users")]
+
+
+def test_a_byte_order_mark_may_begin_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(b"\xef\xbb\xbf" + orjson.dumps({"streams": [USERS]}))
+
+    assert list(configured_streams(read_catalog(str(path)))) == [(None, "users")]
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
-        pytest.param(b'{"streams": [', "unexpected end of data", id="truncated"),
+        pytest.param(b'{"streams": [', "line 1 column 14", id="truncated"),
+        pytest.param(b"[" * 100_000, "recursion", id="nested-too-deeply"),
+        pytest.param("{}".encode("utf-16"), "utf-8", id="utf-16"),
         pytest.param(b"[]", 'not of type "object"', id="no-object"),
         pytest.param(b"{}", '"streams" is a required property', id="no-streams"),
         pytest.param(
@@ -131,6 +164,22 @@ def test_a_sync_mode_newer_than_the_cdk_is_an_error_that_names_the_stream(tmp_pa
     assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
 
 
+def test_an_error_of_a_stream_whose_name_cannot_be_sent_is_shown_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_text(
+        orjson.dumps({"streams": [{**USERS, "destination_sync_mode": "overwrite_dedup"}]})
+        .decode()
+        .replace("users", "\\ud800")
+    )
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    assert shown(refused.value) == ("config_error", StreamDescriptor(name="\\ud800"))
+
+
 def test_a_catalog_that_cannot_be_read_is_an_error_of_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.json"
 
@@ -158,6 +207,21 @@ def test_streams_are_looked_up_by_namespace_and_name() -> None:
         (None, "orders"): (),
     }
     assert all((stream.namespace, stream.name) == key for key, stream in streams.items())
+
+
+@pytest.mark.parametrize("primary_key", [None, []], ids=["null", "empty"])
+def test_the_primary_key_of_the_source_is_used_where_none_is_configured(primary_key: Any) -> None:
+    users = configured("users", primary_key=primary_key)
+    users.stream.source_defined_primary_key = [["org", "id"], ["number"]]
+
+    assert streams_of(users)[None, "users"].primary_key == (("org", "id"), ("number",))
+
+
+def test_a_configured_primary_key_comes_before_that_of_the_source() -> None:
+    users = configured("users", primary_key=[["email"]])
+    users.stream.source_defined_primary_key = [["id"]]
+
+    assert streams_of(users)[None, "users"].primary_key == (("email",),)
 
 
 @pytest.mark.parametrize("primary_key", [None, []])
@@ -287,6 +351,38 @@ def test_a_name_that_sanitises_to_that_of_another_stream_gives_both_a_digest() -
     streams = streams_of(configured("my_stream", None, [["0"]]), configured("my stream"))
 
     assert all(stream.shares_ids for stream in streams.values())
+
+
+LOOK_ALIKES = ["".join(name) for n in (1, 2, 3) for name in itertools.product("a-_ ", repeat=n)]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_streams_share_ids_exactly_when_a_pair_of_them_could(seed: int) -> None:
+    """Could means: with `-` behind it, one sanitised name begins with the other."""
+    everything = [(namespace, name) for namespace in (None, "n") for name in LOOK_ALIKES]
+    keys = random.Random(seed).sample(everything, 1 + seed)
+
+    def could(one: tuple[str | None, str], other: tuple[str | None, str]) -> bool:
+        prefix, longer = sorted(
+            re.sub("[^a-zA-Z0-9_-]", "_", name) + "-" for _, name in (one, other)
+        )
+        return one != other and longer.startswith(prefix)
+
+    streams = streams_of(*(configured(name, namespace) for namespace, name in keys))
+
+    assert {key: stream.shares_ids for key, stream in streams.items()} == {
+        key: any(could(key, other) for other in keys) for key in keys
+    }
+
+
+def test_many_streams_are_compared_in_time_that_grows_with_their_number() -> None:
+    """Pair by pair, these take half a minute."""
+    catalog = [configured(f"stream_{number}") for number in range(5_000)]
+    started_s = time.perf_counter()
+    streams = streams_of(*catalog)
+
+    assert time.perf_counter() - started_s < 5
+    assert not any(stream.shares_ids for stream in streams.values())
 
 
 def test_a_stream_that_is_configured_twice_is_refused() -> None:

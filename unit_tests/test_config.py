@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from destination_dust.config import DustConfig
+from destination_dust.config import DustConfig, secrets_in
 from destination_dust.errors import DustConfigError
 
 KEY = "sk-hunter2"
@@ -56,21 +56,50 @@ def test_a_required_value_must_not_be_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_key", *IDS, "base_url"])
-@pytest.mark.parametrize("value", [5, ["hunter2"], {"hunter2": 1}, True])
+@pytest.mark.parametrize("value", [5, 1.5, ["hunter2"], {"hunter2": 1}, True, None])
 def test_a_value_must_be_a_string(name: str, value: Any) -> None:
     assert refusal(**{name: value}) == f"{name} must be a string."
 
 
-@pytest.mark.parametrize("name", IDS)
-@pytest.mark.parametrize("value", [".", ".."])
-def test_an_id_that_an_http_client_would_resolve_is_refused(name: str, value: str) -> None:
-    assert refusal(**{name: value}) == f"{name} must be an id from Dust, not '{value}'."
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("https://dust.tt/w/hunter2", id="address"),
+        pytest.param("dust.tt/w/hunter2", id="address-without-scheme"),
+        pytest.param("/w/hunter2", id="path"),
+        pytest.param("my hunter2", id="name"),
+        pytest.param("hunter\n2", id="line-break"),
+        pytest.param("Bearer sk-hunter2", id="header"),
+        pytest.param("curl -H 'Authorization: Bearer sk-hunter2'", id="request"),
+        pytest.param("sk-hunter2", id="key"),
+        pytest.param("hunter2?", id="query"),
+        pytest.param("hünter2", id="non-ascii"),
+        pytest.param("hunter2\ud800", id="lone-surrogate"),
+        pytest.param(".", id="what-an-http-client-resolves"),
+        pytest.param("..", id="what-an-http-client-resolves-to-the-parent"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [
+        ("workspace_id", "0ec9852c2f"),
+        ("space_id", "vlt_fC9eQ2lkNvGr"),
+        ("data_source_id", "dts_KtCBWtKdpmNc"),
+    ],
+)
+def test_what_cannot_be_an_id_is_refused_without_quoting_it(
+    name: str, example: str, value: str
+) -> None:
+    """It may be a whole request, with the key in it."""
+    assert refusal(**{name: value}) == (
+        f"{name} must be the id alone, as in {example}: no address, name, request or key."
+    )
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_an_id_may_hold_any_character(name: str) -> None:
-    """The client percent-encodes it."""
-    assert getattr(config(**{name: "a/b?c é"}), name) == "a/b?c é"
+@pytest.mark.parametrize("value", ["0ec9852c2f", "dts_KtCBWtKdpmNc", "managed-notion", "task-1"])
+def test_an_id_holds_letters_digits_underscores_and_hyphens(name: str, value: str) -> None:
+    assert getattr(config(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -138,11 +167,11 @@ def test_a_base_url_is_scheme_and_host_without_a_trailing_slash(entered: str, us
     ],
 )
 def test_http_is_for_this_machine_only(url: str) -> None:
-    """No key crosses a network in clear."""
-    message = refusal(base_url=url)
-
-    assert message.startswith("base_url must begin with https://: over http:// the key would")
-    assert "localhost, 127.0.0.1" in message
+    """No key travels unencrypted."""
+    assert refusal(base_url=url) == (
+        "base_url must begin with https://: over http:// the key would travel unencrypted. http:// "
+        "is for this machine only (localhost, 127.0.0.1)."
+    )
 
 
 @pytest.mark.parametrize("url", ["ftp://dust.tt", "file:///etc/passwd", "localhost:3000"])
@@ -190,3 +219,59 @@ def test_a_base_url_that_goes_on_after_the_host_is_refused(url: str) -> None:
     assert refusal(base_url=url) == (
         "base_url must end after the host, without a path or query: https://dust.tt."
     )
+
+
+# What must not be printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "secrets"),
+    [
+        pytest.param({"api_key": "sk-hunter2"}, ["sk-hunter2"], id="key"),
+        pytest.param({"api_key": " \nhunter2\t"}, ["hunter2"], id="key-of-any-look"),
+        pytest.param({"api_key": "a key!"}, ["a key!"], id="key-with-white-space"),
+        pytest.param({"api_key": ["hunter2"]}, ["hunter2"], id="key-in-a-list"),
+        pytest.param({"space_id": "sk-hunter2"}, ["sk-hunter2"], id="wrong-field"),
+        pytest.param({"mine": {"a": [1, {"b": "sk-hunter2"}]}}, ["sk-hunter2"], id="deep-down"),
+        pytest.param({"sk-hunter2": None}, ["sk-hunter2"], id="name-of-a-field"),
+        pytest.param(
+            {"space_id": "curl -H 'Authorization: Bearer sk-hunter_2' https://dust.tt"},
+            ["sk-hunter_2"],
+            id="request",
+        ),
+        pytest.param(
+            {"base_url": "https://sk-a1b2c3d4:sk-d4e5f6@dust.tt"},
+            ["sk-a1b2c3d4", "sk-d4e5f6"],
+            id="two-in-a-text",
+        ),
+        pytest.param({"space_id": '{"key":"\\nsk-hunter2"}'}, ["sk-hunter2"], id="text-of-json"),
+        pytest.param({"space_id": "%20sk-hunter2%20"}, ["sk-hunter2"], id="percent-encoded"),
+        pytest.param({"workspace_id": "w1", "base_url": "https://dust.tt"}, [], id="none"),
+    ],
+)
+def test_the_secrets_are_the_key_and_whatever_looks_like_one(
+    settings: dict[str, Any], secrets: list[str]
+) -> None:
+    assert secrets_in(settings) == secrets
+
+
+@pytest.mark.parametrize("key", ["", "a", "sk-", "sk-12"])
+def test_a_key_of_fewer_than_6_characters_is_no_secret(key: str) -> None:
+    """To mask it would damage all that is printed."""
+    assert secrets_in({"api_key": key, "space_id": key}) == []
+    assert secrets_in({"api_key": "sk-123"}) == ["sk-123"]
+
+
+def test_the_longest_secret_comes_first() -> None:
+    """Once a part of it is masked, the whole is no longer found, and the rest shows."""
+    settings = {"space_id": "sk-hunter", "api_key": "Bearer sk-hunter2", "mine": "sk-hunter2a"}
+
+    assert secrets_in(settings) == ["Bearer sk-hunter2", "sk-hunter2a", "sk-hunter2", "sk-hunter"]
+
+
+def test_settings_may_nest_as_deeply_as_json_does() -> None:
+    nested: Any = "sk-hunter2"
+    for _ in range(5_000):
+        nested = [nested]
+
+    assert secrets_in({"mine": nested}) == ["sk-hunter2"]

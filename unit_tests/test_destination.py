@@ -12,6 +12,7 @@ import pytest
 import requests
 import requests_mock
 from airbyte_cdk.models import (
+    AirbyteConnectionStatus,
     AirbyteMessage,
     AirbyteRecordMessage,
     AirbyteStream,
@@ -23,7 +24,7 @@ from airbyte_cdk.models import (
     SyncMode,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 
 from destination_dust.destination import DestinationDust
 from destination_dust.errors import DustError
@@ -36,6 +37,12 @@ CONFIG = {
 }
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets() -> None:
+    """Have the CDK forget the secrets of the test before."""
+    update_secrets([])
 
 
 def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
@@ -175,13 +182,84 @@ def test_a_key_that_json_escapes_is_masked_in_a_failure(
     assert "sk-with" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-'in a list\n"], {"k": 'sk-"quoted'}, "  "])
+def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
+    """Return what the check command answers to these settings."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    destination = DestinationDust()
+    (message,) = destination.run_cmd(destination.parse_args(["check", "--config", str(path)]))
+    assert message.connectionStatus is not None
+    return message.connectionStatus
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"api_key": ["sk-hunter2"]}, "api_key must be a string.", id="list"),
+        pytest.param({"space_id": 4711}, "space_id must be a string.", id="number"),
+        pytest.param({"base_url": None}, "base_url must be a string.", id="null"),
+        pytest.param(
+            {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
+            "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
+            "request or key.",
+            id="request",
+        ),
+    ],
+)
+def test_the_check_command_names_a_wrong_setting_in_words_of_the_connector(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    """Those of the CDK quote it."""
+    status = run_check(tmp_path, {**CONFIG, **change})
+    assert (status.status, status.message) == (Status.FAILED, said)
+
+
+def test_the_check_command_names_a_missing_setting(tmp_path: Path) -> None:
+    config = {name: value for name, value in CONFIG.items() if name != "space_id"}
+    assert run_check(tmp_path, config).message == "space_id is missing or blank: it is required."
+
+
+@pytest.mark.parametrize("name", ["workspace_id", "space_id", "data_source_id", "base_url"])
+def test_the_check_command_takes_values_with_white_space_around_them(
+    http: requests_mock.Mocker, tmp_path: Path, name: str
+) -> None:
+    http.get(DOCUMENTS, json={"documents": []})
+    config = {**CONFIG, "base_url": "https://dust.tt"}
+    status = run_check(tmp_path, {**config, name: f"\r\n {config[name]}\n"})
+    assert status.status is Status.SUCCEEDED
+
+
+def test_a_key_in_whatever_setting_is_masked_in_what_dust_said(
+    http: requests_mock.Mocker, tmp_path: Path
+) -> None:
+    body = {"error": {"type": "bad_request", "message": "You sent sk-nested and abc."}}
+    http.get(DOCUMENTS, json=body, status_code=400)
+    status = run_check(tmp_path, {**CONFIG, "headers": [{"x-key": "Bearer sk-nested"}]})
+    assert "You sent **** and abc." in (status.message or "")
+
+
+def test_a_key_too_short_to_be_one_masks_nothing(
+    http: requests_mock.Mocker, tmp_path: Path
+) -> None:
+    body = {"error": {"type": "bad_request", "message": "A bad cab."}}
+    http.get(DOCUMENTS, json=body, status_code=400)
+    status = run_check(tmp_path, {**CONFIG, "api_key": "a"})
+    assert "A bad cab." in (status.message or "")
+
+
+@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-in-a-list"], {"k": 'sk-"quoted'}, "  "])
 def test_a_key_is_masked_as_soon_as_it_is_read(tmp_path: Path, key: object) -> None:
-    """The validation that follows quotes what it refuses."""
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**CONFIG, "api_key": key}), encoding="utf-8")
     config = DestinationDust.read_config(str(path))
-    refusal = f"{config['api_key']!r} is not of type 'string'"
-    assert "sk-" not in filter_secrets(refusal)
-    assert "sk-" not in filter_secrets(json.dumps(refusal))
+    assert "sk-" not in filter_secrets(str(config["api_key"]))
+    assert "sk-" not in filter_secrets(json.dumps(config["api_key"]))
     assert filter_secrets("a b") == "a b"
+
+
+def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
+    config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
+    with pytest.raises(DustError, match="space_id must be the id alone") as failed:
+        list(DestinationDust().write(config, catalog(), [record(1)]))
+    assert failed.value.failure_type is FailureType.config_error
+    assert http.call_count == 0

@@ -94,6 +94,12 @@ def test_a_streams_descriptor_carries_name_and_namespace() -> None:
     assert stream.descriptor == StreamDescriptor(name="users", namespace="eu")
 
 
+def test_a_streams_descriptor_can_be_sent_whatever_the_name() -> None:
+    stream = Stream("a\ud800", namespace="b\udfff")
+
+    assert stream.descriptor == StreamDescriptor(name="a\\ud800", namespace="b\\udfff")
+
+
 # Text
 
 
@@ -147,6 +153,15 @@ def test_tags_are_cut_at_512() -> None:
     assert replace(stream, namespace="n" * 493 + "😀").tags[1] == "airbyte:namespace:" + "n" * 493
 
 
+@pytest.mark.parametrize("control", ["\x00", "\n", "\x1f", "\x7f", "\x9f"])
+def test_control_characters_become_spaces_in_tags(control: str) -> None:
+    """Dust answers 500 to NUL."""
+    assert Stream(f"my{control}users", namespace=f"e{control}u").tags == (
+        "airbyte:stream:my users",
+        "airbyte:namespace:e u",
+    )
+
+
 # Title
 
 
@@ -184,6 +199,7 @@ def test_a_number_is_no_title() -> None:
         pytest.param(MEMBERS, '{"org": "a-b", "id": 7}', "members a-b 7", id="composite-key"),
         pytest.param(USERS, '{"id": "a\\nb"}', "users a b", id="control-character-in-key"),
         pytest.param(USERS, '{"id": "\\ud800"}', "users \ufffd", id="lone-surrogate-in-key"),
+        pytest.param(replace(USERS, name="a\0b"), '{"id": 7}', "a b 7", id="control-in-the-name"),
         pytest.param(EVENTS, "{}", "events-44136fa355b3678a", id="no-key"),
         pytest.param(USERS, '{"id": null}', "users-185486091df0b98c", id="null-key"),
     ],
@@ -528,6 +544,12 @@ def test_an_id_holds_nothing_that_a_url_path_would_read_otherwise(data: str) -> 
     id_ = document_of(USERS, data).id
 
     assert set(id_) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def test_names_that_differ_only_in_control_characters_give_different_ids() -> None:
+    streams = [replace(USERS, name=f"my{character}users") for character in "\x00\x01\x7f\n "]
+
+    assert len({document_of(stream, '{"id": 7}').id for stream in streams}) == len(streams)
 
 
 def test_an_id_is_the_same_in_every_process() -> None:

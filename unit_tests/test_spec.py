@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Any
 
 import pytest
 from airbyte_cdk.models import ConnectorSpecification, DestinationSyncMode
 
-from destination_dust.config import DEFAULT_BASE_URL
+from destination_dust.config import DEFAULT_BASE_URL, ID_EXAMPLES, DustConfig
 from destination_dust.destination import DestinationDust
 
 FIELDS = ["api_key", "workspace_id", "space_id", "data_source_id", "base_url"]
@@ -57,7 +56,7 @@ def test_the_form_shows_the_settings_in_the_order_of_the_readme(schema: dict[str
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_each_setting_is_a_string_with_a_title_and_a_description(
+def test_each_setting_is_a_string_with_a_title_a_description_and_examples(
     schema: dict[str, Any], name: str
 ) -> None:
     field = schema["properties"][name]
@@ -65,24 +64,28 @@ def test_each_setting_is_a_string_with_a_title_and_a_description(
     assert field["type"] == "string"
     assert field["title"].strip()
     assert field["description"].strip()
+    assert field["examples"]
 
 
-def test_nothing_in_the_schema_could_make_a_validation_error_quote_the_key(
-    schema: dict[str, Any],
+@pytest.mark.parametrize("name", FIELDS)
+def test_nothing_in_the_schema_could_make_a_validation_error_quote_a_value(
+    schema: dict[str, Any], name: str
 ) -> None:
-    harmless = {"type", "title", "description", "airbyte_secret", "order"}
+    """An id may have been pasted with the request around it, and the key in that."""
+    shown = {"title", "description", "order", "examples", "default", "always_show"}
 
-    assert set(schema["properties"]["api_key"]) == harmless
+    assert set(schema["properties"][name]) <= shown | {"type", "airbyte_secret"}
 
 
 @pytest.mark.parametrize("name", ["workspace_id", "space_id", "data_source_id"])
-def test_the_form_takes_an_id_and_no_address(schema: dict[str, Any], name: str) -> None:
-    field = schema["properties"][name]
-    pattern = re.compile(field["pattern"])
+def test_the_example_of_an_id_is_an_id_and_the_one_that_a_refusal_shows(
+    schema: dict[str, Any], name: str
+) -> None:
+    (example,) = schema["properties"][name]["examples"]
+    settings = {"api_key": "sk-1", **dict.fromkeys(ID_EXAMPLES, "x"), name: example}
 
-    assert all(pattern.search(id_) for id_ in [*field["examples"], " vlt_1 ", "dsv_1", "w/1"])
-    assert not pattern.search("https://dust.tt/w/0ec9852c2f")
-    assert field["pattern_descriptor"]
+    assert getattr(DustConfig.from_mapping(settings), name) == example
+    assert ID_EXAMPLES[name] == example
 
 
 def test_the_form_always_shows_the_region_and_names_both(schema: dict[str, Any]) -> None:

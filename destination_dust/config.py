@@ -23,7 +23,8 @@ ID_EXAMPLES = {
 MIN_SECRET_CHARACTERS = 6
 """To mask less would damage all that is printed."""
 
-_ID = re.compile(r"(?!sk-)[a-zA-Z0-9_-]+")
+# An address or a request holds what an id does not; a dot alone is resolved instead of sent.
+_ID = re.compile(r"""(?!sk-|\.\.?\Z)[^\s\x00-\x1f\x7f/?#&=:"']+""")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
 

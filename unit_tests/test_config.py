@@ -73,8 +73,6 @@ def test_a_value_must_be_a_string(name: str, value: Any) -> None:
         pytest.param("curl -H 'Authorization: Bearer sk-hunter2'", id="request"),
         pytest.param("sk-hunter2", id="key"),
         pytest.param("hunter2?", id="query"),
-        pytest.param("hünter2", id="non-ascii"),
-        pytest.param("hunter2\ud800", id="lone-surrogate"),
         pytest.param(".", id="what-an-http-client-resolves"),
         pytest.param("..", id="what-an-http-client-resolves-to-the-parent"),
     ],

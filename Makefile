@@ -20,7 +20,7 @@ NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
 # airbyte-cdk 6.0 does not install on later Pythons.
 LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
-.PHONY: sync test test-matrix test-image test-pyairbyte format dust bench constraints clean
+.PHONY: sync test test-matrix test-image test-pyairbyte format dust bench shares picture constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
@@ -55,6 +55,12 @@ dust: .venv/installed
 bench: .venv/installed .venv-singer/installed .venv-dlt/installed
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.latency
+
+shares: .venv/installed
+	$(BIN)/python -m benchmarks.fair_shares
+
+picture: .venv-picture/installed
+	.venv-picture/bin/python -m benchmarks.fair_shares --picture docs/shared_limit.svg
 
 constraints:
 	rm -rf .venv-constraints

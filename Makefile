@@ -22,7 +22,7 @@ LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
 DUST_CLIENT := integration_tests/dust_client
 
-.PHONY: sync test test-matrix test-image test-pyairbyte test-dust-client format dust bench constraints clean
+.PHONY: sync test test-matrix test-image test-pyairbyte test-dust-client format dust bench shares picture constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
@@ -60,6 +60,12 @@ dust: .venv/installed
 bench: .venv/installed .venv-singer/installed .venv-dlt/installed
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.latency
+
+shares: .venv/installed
+	$(BIN)/python -m benchmarks.fair_shares
+
+picture: .venv-picture/installed
+	.venv-picture/bin/python -m benchmarks.fair_shares --picture docs/shared_limit.svg
 
 constraints:
 	rm -rf .venv-constraints

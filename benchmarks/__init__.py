@@ -1,1 +1,1 @@
-"""What a record costs, beside other ways to do the same work."""
+"""What a record costs, beside other ways to do the same work; what sharing the limit comes to."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from airbyte_cdk.models import (
     ConfiguredAirbyteCatalog,
@@ -19,7 +20,11 @@ from airbyte_cdk.models import (
 from destination_dust.document import Stream, StreamKey
 from destination_dust.errors import DustConfigError
 
-SUPPORTED_SYNC_MODES = (DestinationSyncMode.append, DestinationSyncMode.append_dedup)
+SUPPORTED_SYNC_MODES = (
+    DestinationSyncMode.append,
+    DestinationSyncMode.append_dedup,
+    DestinationSyncMode.overwrite,
+)
 
 _CONFIGURED_FIELDS = (
     "sync_mode",
@@ -53,14 +58,16 @@ def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
 
 
 def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Stream]:
-    """Return the catalog's streams by namespace and name.
+    """Return the catalog's streams by namespace and name, in its order.
 
     Raises DustConfigError for a sync mode that is not supported, for a primary key that is not a
-    list of paths, and for a stream that is configured twice.
+    list of paths, for a minimum generation that is not the current one, and for a stream that is
+    configured twice.
     """
+    sync = uuid4().hex
     streams: dict[StreamKey, Stream] = {}
     for configured in catalog.streams:
-        stream = _stream(configured)
+        stream = replace(_stream(configured), generation=_generation(configured, sync))
         if streams.setdefault(stream.key, stream) is not stream:
             raise DustConfigError(
                 f"Stream {stream.name!r} is configured twice: which of its primary keys counts is "
@@ -100,7 +107,36 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
             "connection.",
             stream=stream.descriptor,
         )
-    return replace(stream, primary_key=tuple(tuple(path) for path in primary_key))
+    return replace(
+        stream,
+        primary_key=tuple(tuple(path) for path in primary_key),
+        is_deduped=mode is DestinationSyncMode.append_dedup,
+    )
+
+
+def _generation(configured: ConfiguredAirbyteStream, sync: str) -> str | None:
+    """Return the generation that replaces what Dust has of a stream; None when it adds to that.
+
+    Where refreshes are on, the platform counts generations, and keeps the count when an attempt
+    goes on where an earlier one stopped. Under overwrite nothing is ever resumed: there the `sync`
+    itself is the generation.
+
+    Source: airbyte-platform, `CatalogGenerationSetter` and `DefaultProtocolSerializer`.
+    """
+    generation, minimum = configured.generation_id, configured.minimum_generation_id
+    if minimum and minimum != generation:
+        stream = Stream(configured.stream.name, configured.stream.namespace or None)
+        raise DustConfigError(
+            f"Stream {stream.name!r} has the minimum_generation_id {minimum} and the generation_id "
+            f"{generation}: the connector can keep all generations (0) or the current one alone.",
+            stream=stream.descriptor,
+        )
+    if configured.destination_sync_mode is DestinationSyncMode.overwrite:
+        return sync
+    # What PyAirbyte sends for every stream, whatever it is to become of it.
+    if (generation, minimum, configured.sync_id) == (1, 1, 1):
+        return None
+    return str(generation) if minimum and minimum > 0 else None
 
 
 def _as_read(configured: Any) -> Any:
@@ -125,8 +161,8 @@ def _only(names: Iterable[str], fields: dict[str, Any]) -> dict[str, Any]:
 
 def _unsupported(mode: str, stream: Stream) -> DustConfigError:
     return DustConfigError(
-        f"Stream {stream.name!r} has the sync mode {mode!r}, which Dust cannot do: choose append "
-        "or append_dedup for it in the connection.",
+        f"Stream {stream.name!r} has the sync mode {mode!r}, which Dust cannot do: choose append, "
+        "append_dedup or overwrite for it in the connection.",
         stream=stream.descriptor,
     )
 

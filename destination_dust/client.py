@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -87,20 +87,22 @@ class DustClient:
         self.list_documents(limit=1)
 
     def list_documents(
-        self, *, limit: int, offset: int = 0, stream: Stream | None = None
+        self, *, limit: int, offset: int = 0, streams: Sequence[Stream] = ()
     ) -> list[dict[str, Any]]:
         """Return a page of the data source's documents as Dust describes them, without their texts.
 
-        Newest first by timestamp; those of one timestamp come in any order. A page shorter than
-        `limit` is the last one. `stream` is whose sake it is for, in messages. Raises DustError.
+        Newest first by timestamp; those of one timestamp come in any order, which may change from
+        one page to the next. `streams` are those for whose sake this is done, if it fails. Raises
+        DustError.
         """
+        names = ", ".join(repr(stream.name) for stream in streams)
         page: list[dict[str, Any]] = self._perform(
             _Task(
-                name="list the data source's documents",
+                name="list the data source's documents" + (names and f", for stream {names}"),
                 method="GET",
                 path=f"?limit={limit}&offset={offset}" if offset else f"?limit={limit}",
                 is_done=_lists_documents,
-                stream=stream,
+                stream=streams[0] if streams else None,
             )
         )["documents"]
         return page

@@ -29,6 +29,7 @@ from destination_dust.config import DustConfig, secrets_in
 from destination_dust.document import to_document
 from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
+from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
 
 logger = logging.getLogger("airbyte")
@@ -74,26 +75,33 @@ class DestinationDust(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Upsert each RECORD in turn, and yield each STATE once all before it is stored.
 
-        Raises DustError when a record could not be stored: no STATE follows it.
+        At the end of the input the stale documents of replaced streams go. Raises DustError when
+        something could not be stored or deleted: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        settings = _settings(config)
+        replacements = Replacements(configured_catalog, streams)
         with (
-            DustClient(settings, **self._client_options) as client,
+            DustClient(_settings(config), **self._client_options) as client,
             SyncReport(streams, client.efforts) as report,
         ):
             for message in input_messages:
+                replacements.note(message)
                 if (record := message.record) is not None:
                     stream = streams.get((record.namespace, record.stream))
                     if stream is None:
                         report.ignored(record)
+                        continue
+                    document = to_document(stream, record)
+                    if document.is_deletion:
+                        client.delete_document(document.id, stream)
+                        report.deleted(document)
                     else:
-                        document = to_document(stream, record)
                         client.upsert_document(document)
                         report.stored(document)
                 elif message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
+            replacements.sweep(client, report)
 
     def run(self, args: list[str]) -> None:
         """Run the command in `args` and write each message as soon as there is one.

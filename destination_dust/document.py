@@ -27,6 +27,13 @@ _NOT_ID_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
 _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z")
 _CONTROL_TO_SPACE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
+STREAM_TAG = "airbyte:stream:"
+NAMESPACE_TAG = "airbyte:namespace:"
+GENERATION_TAG = "airbyte:generation:"
+
+# Set where a change data capture has seen that the row was deleted.
+_DELETED_AT = "_ab_cdc_deleted_at"
+
 StreamKey = tuple[str | None, str]
 """Namespace and name: what Airbyte looks a stream up by."""
 
@@ -36,13 +43,17 @@ class Stream:
     """What is fixed for a configured stream as long as a sync lasts.
 
     `primary_key` holds one path of field names per part of the key. `shares_ids` says that another
-    stream of the catalog could come to the same document ids.
+    stream of the catalog could come to the same document ids. A stream `is_deduped` when deletions
+    at the source are deletions in Dust. Its `generation` is set while it is being replaced: what
+    this generation writes is what stays.
     """
 
     name: str
     namespace: str | None = None
     primary_key: tuple[tuple[str, ...], ...] = ()
     shares_ids: bool = False
+    is_deduped: bool = False
+    generation: str | None = None
 
     @property
     def key(self) -> StreamKey:
@@ -61,15 +72,24 @@ class Stream:
         )
 
     @cached_property
-    def tags(self) -> tuple[str, ...]:
-        """Return the tags of each of the stream's documents.
-
-        Control characters become spaces: Dust fails at a NUL.
-        """
-        tags = [f"airbyte:stream:{self.name}"]
+    def origin_tags(self) -> tuple[str, ...]:
+        """Return the tags that say of which stream a document is."""
+        tags = [STREAM_TAG + self.name]
         if self.namespace:
-            tags.append(f"airbyte:namespace:{self.namespace}")
-        return tuple(clip(tag.translate(_CONTROL_TO_SPACE), MAX_TAG_UTF16_UNITS) for tag in tags)
+            tags.append(NAMESPACE_TAG + self.namespace)
+        return tuple(_tag(text) for text in tags)
+
+    @cached_property
+    def generation_tag(self) -> str | None:
+        """Return the tag of what is written while the stream is being replaced."""
+        return None if self.generation is None else _tag(GENERATION_TAG + self.generation)
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags of each of the stream's documents."""
+        if self.generation_tag is None:
+            return self.origin_tags
+        return (*self.origin_tags, self.generation_tag)
 
     @property
     def id_prefix(self) -> str:
@@ -86,7 +106,8 @@ class Document:
     """A record in the form in which Dust takes it.
 
     `key` is the record's key as texts, and None when the stream has no key or the record lacks a
-    part of it. `timestamp_ms` counts from the epoch.
+    part of it. `timestamp_ms` counts from the epoch. `is_deleted` says that the source no longer
+    has the record.
     """
 
     stream: Stream
@@ -96,6 +117,12 @@ class Document:
     text: str
     source_url: str
     timestamp_ms: int | None
+    is_deleted: bool = False
+
+    @property
+    def is_deletion(self) -> bool:
+        """Tell whether the document is to be deleted, which without a key is not possible."""
+        return self.is_deleted and self.key is not None
 
     @property
     def lacks_its_key(self) -> bool:
@@ -131,6 +158,7 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
         text=exact_json.dumps_indented(data),
         source_url=source_url_of(data),
         timestamp_ms=record.emitted_at if record.emitted_at > 0 else None,
+        is_deleted=stream.is_deduped and data.get(_DELETED_AT) is not None,
     )
 
 
@@ -222,6 +250,11 @@ def clip(text: str, utf16_units: int) -> str:
 
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _tag(text: str) -> str:
+    """Return the text as a tag. Control characters become spaces: Dust fails at a NUL."""
+    return clip(text.translate(_CONTROL_TO_SPACE), MAX_TAG_UTF16_UNITS)
 
 
 def _value_at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:

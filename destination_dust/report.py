@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.document import Document, StreamKey
+from destination_dust.document import Document, Stream, StreamKey
 from destination_dust.retry import Effort
 
 logger = logging.getLogger("airbyte")
@@ -20,8 +20,11 @@ PROGRESS_INTERVAL_S = 30.0
 
 @dataclass
 class _Counts:
-    documents: int = 0
+    upserted: int = 0
     without_key: int = 0
+    deleted: int = 0
+    undeletable: int = 0
+    swept: int = 0
 
 
 class SyncReport:
@@ -54,16 +57,42 @@ class SyncReport:
         """Count a document that Dust now has."""
         key = document.stream.key
         counts = self._counts[key]
-        counts.documents += 1
+        counts.upserted += 1
         if document.lacks_its_key:
             counts.without_key += 1
             if counts.without_key == 1:
                 logger.warning(
                     "Stream %s has a record without its primary key: its document id is made of "
                     "a hash of the record instead.",
-                    _name(key),
+                    stream_name(key),
+                )
+        if document.is_deleted:
+            counts.undeletable += 1
+            if counts.undeletable == 1:
+                logger.warning(
+                    "Stream %s has a deleted record without a primary key: which document to "
+                    "delete is not known, so it is stored like any other.",
+                    stream_name(key),
                 )
         self._progress()
+
+    def deleted(self, document: Document) -> None:
+        """Count a document that was deleted, as its record was at the source."""
+        self._counts[document.stream.key].deleted += 1
+        self._progress()
+
+    def swept(self, stream: Stream) -> None:
+        """Count a stale document of a stream that is being replaced, which was deleted."""
+        self._counts[stream.key].swept += 1
+        self._progress()
+
+    def replaced(self, stream: Stream) -> None:
+        """Say that all stale documents of a stream are deleted."""
+        logger.info(
+            "Stream %s was replaced: %s of earlier syncs deleted.",
+            stream_name(stream.key),
+            _number(self._counts[stream.key].swept, "document"),
+        )
 
     def ignored(self, record: AirbyteRecordMessage) -> None:
         """Count a record of a stream that the catalog does not hold."""
@@ -72,24 +101,25 @@ class SyncReport:
         if self._not_in_catalog[key] == 1:
             logger.warning(
                 "Stream %s is not in the configured catalog: its records are not stored.",
-                _name(key),
+                stream_name(key),
             )
 
     def _summarise(self) -> None:
         for key, counts in self._counts.items():
             effort = self._efforts.get(key, Effort())
             logger.info(
-                "Stream %s: %s upserted%s, %s, %.1f s waited for the rate limit.",
-                _name(key),
-                _number(counts.documents, "document"),
+                "Stream %s: %s upserted%s%s, %s, %.1f s waited for the rate limit.",
+                stream_name(key),
+                _number(counts.upserted, "document"),
                 f" ({counts.without_key} without their key)" if counts.without_key else "",
+                f", {counts.deleted} deleted" if counts.deleted else "",
                 _number(effort.retries, "retry", "retries"),
                 effort.rate_limit_wait_s,
             )
         for key, records in self._not_in_catalog.items():
             logger.info(
                 "Stream %s: %s not stored, as it is not in the configured catalog.",
-                _name(key),
+                stream_name(key),
                 _number(records, "record"),
             )
 
@@ -97,14 +127,20 @@ class SyncReport:
         now_s = self._clock()
         if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
             self._last_progress_s = now_s
-            total = sum(counts.documents for counts in self._counts.values())
-            logger.info("%s upserted so far.", _number(total, "document"))
+            upserted = sum(counts.upserted for counts in self._counts.values())
+            deleted = sum(counts.deleted + counts.swept for counts in self._counts.values())
+            logger.info(
+                "%s upserted%s so far.",
+                _number(upserted, "document"),
+                f", {deleted} deleted" if deleted else "",
+            )
 
 
 def _number(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _name(key: StreamKey) -> str:
+def stream_name(key: StreamKey) -> str:
+    """Return a stream's name for a message, with its namespace if it has one."""
     namespace, name = key
     return repr(name) if namespace is None else f"{name!r} of namespace {namespace!r}"

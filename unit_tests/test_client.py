@@ -171,6 +171,79 @@ def test_dusts_answer_to_an_upsert_is_a_success(
     assert http.call_count == 1
 
 
+# Lists and deletes
+
+
+def test_a_page_is_what_dust_lists(http: requests_mock.Mocker, client: DustClient) -> None:
+    page = [{"document_id": "users-1", "tags": []}, {"document_id": "users-2", "tags": []}]
+    url = f"{HYPHEN}?limit=1000&offset=2000"
+    http.get(url, complete_qs=True, json={"documents": page, "total": 0})
+    assert client.list_documents(limit=1000, offset=2000) == page
+
+
+@pytest.mark.parametrize(
+    "json", [[], {}, {"documents": None}, {"documents": {}}, {"documents": ["users-1"]}]
+)
+def test_what_is_no_page_is_not_taken_for_an_empty_one(
+    http: requests_mock.Mocker, client: DustClient, json: Any
+) -> None:
+    http.get(HYPHEN, json=json)
+    message = failure_of(lambda: client.list_documents(limit=10), DustUnavailableError)
+    assert "answered 200, but not as Dust does" in message
+    assert http.call_count == 4
+
+
+def test_a_failed_list_names_the_streams_it_is_for(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.get(HYPHEN, **refusal(403))
+    streams = [USERS, Stream("orders")]
+    message = failure_of(lambda: client.list_documents(limit=9, streams=streams), DustConfigError)
+    assert message.startswith(
+        "Could not list the data source's documents, for stream 'users', 'orders': "
+    )
+
+
+def test_a_document_is_deleted_by_its_id(http: requests_mock.Mocker, client: DustClient) -> None:
+    """An id that the connector did not make is percent-encoded."""
+    http.delete(f"{HYPHEN}/a%2Fb%20c", json={"document": {"document_id": "a/b c"}})
+    client.delete_document("a/b c", USERS)
+    assert http.call_count == 1
+    assert http.request_history[0].body is None
+
+
+@pytest.mark.parametrize(
+    "json",
+    [{}, {"document": {}}, {"document": {"document_id": "users-2"}}, {"document": {"hash": "x"}}],
+)
+def test_a_delete_is_done_when_dust_names_the_document(
+    http: requests_mock.Mocker, client: DustClient, json: Any
+) -> None:
+    http.delete(f"{HYPHEN}/users-1", json=json)
+    message = failure_of(lambda: client.delete_document("users-1", USERS), DustUnavailableError)
+    assert message.startswith("Could not delete document 'users-1' of stream 'users': ")
+    assert http.call_count == 4
+
+
+def test_nothing_is_waited_for_beyond_the_time_limit(
+    http: requests_mock.Mocker, waits: list[float]
+) -> None:
+    """Then what is said is why the last request failed."""
+    throttled = {**refusal(429, "rate_limit_error", "Slow."), "headers": {"Retry-After": "20"}}
+    http.get(HYPHEN, [throttled])
+    now_s = 0.0
+
+    def sleep(wait_s: float) -> None:
+        nonlocal now_s
+        now_s += wait_s
+        waits.append(wait_s)
+
+    hurried = DustClient(CONFIG, time_limit_s=45, clock=lambda: now_s, sleep=sleep)
+    assert "429 rate_limit_error" in failure_of(hurried.check_connection, DustUnavailableError)
+    assert waits == [20, 20]
+    assert http.request_history[-1].timeout == (5, 5)
+
+
 # Routes
 
 

@@ -102,10 +102,10 @@ def test_no_state_follows_a_record_that_could_not_be_stored(http: requests_mock.
     assert list(yielded) == []
 
 
-def test_a_sync_mode_that_is_not_supported_sends_nothing(http: requests_mock.Mocker) -> None:
-    overwrite = catalog(DestinationSyncMode.overwrite)
-    with pytest.raises(DustError, match="overwrite") as failed:
-        list(write(record(1), catalog_=overwrite))
+def test_a_catalog_that_cannot_be_written_sends_nothing(http: requests_mock.Mocker) -> None:
+    unknown = catalog("a mode of tomorrow")  # type: ignore[arg-type]
+    with pytest.raises(DustError, match="a mode of tomorrow") as failed:
+        list(write(record(1), catalog_=unknown))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0
 

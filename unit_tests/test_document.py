@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -599,3 +600,35 @@ def test_a_host_beyond_the_basic_plane_is_not_sent(host: str) -> None:
     assert source_url_of({"url": f"https://{host}/", "link": "https://example.com/"}) == (
         "https://example.com/"
     )
+
+
+# Replaced streams, and deleted records
+
+
+def test_a_document_of_a_replaced_stream_has_its_generation_as_a_tag() -> None:
+    stream = Stream("users", "eu", generation="7")
+    assert stream.tags == (
+        "airbyte:stream:users",
+        "airbyte:namespace:eu",
+        "airbyte:generation:7",
+    )
+    assert Stream("users", "eu").tags == stream.origin_tags == stream.tags[:2]
+
+
+@pytest.mark.parametrize(
+    ("is_deduped", "data", "is_deletion"),
+    [
+        (True, {"id": 1, "_ab_cdc_deleted_at": "2026-11-24"}, True),
+        (True, {"id": 1, "_ab_cdc_deleted_at": ""}, True),
+        (True, {"id": 1, "_ab_cdc_deleted_at": None}, False),
+        (True, {"id": 1}, False),
+        (True, {"id": None, "_ab_cdc_deleted_at": "2026-11-24"}, False),
+        (False, {"id": 1, "_ab_cdc_deleted_at": "2026-11-24"}, False),
+    ],
+)
+def test_a_deleted_record_is_a_deletion_where_its_key_tells_of_which_document(
+    is_deduped: bool, data: dict[str, Any], is_deletion: bool
+) -> None:
+    stream = Stream("users", primary_key=(("id",),), is_deduped=is_deduped)
+    record = AirbyteRecordMessage(stream="users", data=data, emitted_at=1)
+    assert to_document(stream, record).is_deletion is is_deletion

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from airbyte_cdk.models import AirbyteRecordMessage
@@ -193,3 +194,43 @@ def test_a_report_never_holds_what_is_in_a_record(
 
     assert len(said(caplog)) == 7
     assert "hunter2" not in caplog.text
+
+
+def test_deletions_and_stale_documents_are_counted(
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first in the summary, the others when the stream has been replaced."""
+    with report:
+        store(report, USERS)
+        report.deleted(to_document(USERS, record_of(USERS)))
+        report.swept(EVENTS)
+        clock.now_s += 30.0
+        report.swept(EVENTS)
+        report.replaced(EVENTS)
+        report.replaced(USERS_EU)
+    assert [text for _, text in said(caplog)] == [
+        "1 document upserted, 3 deleted so far.",
+        "Stream 'events' was replaced: 2 documents of earlier syncs deleted.",
+        "Stream 'users' of namespace 'eu' was replaced: 0 documents of earlier syncs deleted.",
+        "Stream 'users': 1 document upserted, 1 deleted, 0 retries, 0.0 s waited for the rate "
+        "limit.",
+        "Stream 'events': 0 documents upserted, 0 retries, 0.0 s waited for the rate limit.",
+        "Stream 'users' of namespace 'eu': 0 documents upserted, 0 retries, 0.0 s waited for the "
+        "rate limit.",
+    ]
+
+
+def test_a_deletion_without_a_key_is_warned_of_once(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = replace(EVENTS, is_deduped=True)
+    record = AirbyteRecordMessage("events", {"_ab_cdc_deleted_at": "2026-11-24"}, 1)
+    for _ in range(3):
+        report.stored(to_document(events, record))
+    assert said(caplog) == [
+        (
+            "WARNING",
+            "Stream 'events' has a deleted record without a primary key: which document to delete "
+            "is not known, so it is stored like any other.",
+        )
+    ]

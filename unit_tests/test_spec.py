@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import ConnectorSpecification, DestinationSyncMode
+from airbyte_cdk.models import ConnectorSpecification
 
+from destination_dust.catalog import SUPPORTED_SYNC_MODES
 from destination_dust.config import DEFAULT_BASE_URL, ID_EXAMPLES, DustConfig
 from destination_dust.destination import DestinationDust
 
@@ -96,8 +97,7 @@ def test_the_form_always_shows_the_region_and_names_both(schema: dict[str, Any])
     assert all(url in field["description"] for url in field["examples"])
 
 
-def test_append_and_append_dedup_are_the_sync_modes(spec: ConnectorSpecification) -> None:
-    assert spec.supported_destination_sync_modes == [
-        DestinationSyncMode.append,
-        DestinationSyncMode.append_dedup,
-    ]
+def test_append_append_dedup_and_overwrite_are_the_sync_modes(
+    spec: ConnectorSpecification,
+) -> None:
+    assert spec.supported_destination_sync_modes == list(SUPPORTED_SYNC_MODES)

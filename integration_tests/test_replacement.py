@@ -1,0 +1,506 @@
+"""Overwrite, refresh, clear: what the source no longer has goes, and only when that is certain."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+
+from integration_tests.connector import Message, catalog, record, stream
+from integration_tests.in_process import Sync, sync
+from integration_tests.local_dust import Fault, LocalDust, Options, SeenRequest
+
+REFRESHES = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
+PYAIRBYTE = {"generation_id": 1, "minimum_generation_id": 1, "sync_id": 1}
+
+NOT_FINISHED = "the source did not finish it"
+NOT_TOLD = "set supports_refreshes to true in the row of its version"
+INCREMENTAL = "it was read incrementally"
+
+
+def users(
+    mode: str = "overwrite",
+    *,
+    name: str = "users",
+    namespace: str | None = None,
+    sync_mode: str = "full_refresh",
+    is_resumable: bool | None = None,
+    **generations: int,
+) -> Message:
+    """Return a configured stream with the key `id`."""
+    configured = stream(name, "id", namespace=namespace, mode=mode)
+    configured["stream"]["is_resumable"] = is_resumable
+    return {**configured, "sync_mode": sync_mode, **generations}
+
+
+def user(id_: int, namespace: str | None = None, **data: object) -> bytes:
+    return record("users", {"id": id_, **data}, namespace=namespace)
+
+
+def descriptor(name: str, namespace: str | None) -> Message:
+    return {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+
+
+def status(value: str = "COMPLETE", name: str = "users", namespace: str | None = None) -> bytes:
+    stream_status = {"stream_descriptor": descriptor(name, namespace), "status": value}
+    trace = {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": stream_status}
+    return json.dumps({"type": "TRACE", "trace": trace}).encode()
+
+
+def own_state(content: object, name: str = "users", namespace: str | None = None) -> bytes:
+    one = {"stream_descriptor": descriptor(name, namespace), "stream_state": content}
+    return json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": one}}).encode()
+
+
+def global_state(content: object) -> bytes:
+    one = {"stream_descriptor": {"name": "users"}, "stream_state": content}
+    state = {"type": "GLOBAL", "global": {"stream_states": [one]}}
+    return json.dumps({"type": "STATE", "state": state}).encode()
+
+
+NULL_STATE = own_state(None)
+LEGACY_STATE = b'{"type":"STATE","state":{"data":{}}}'
+STATE_WITHOUT_CONTENT = own_state(None).replace(b', "stream_state": null', b"")
+
+
+@pytest.fixture
+def old(dust: LocalDust) -> LocalDust:
+    """A Dust with users 1 to 3 of an earlier sync, and what is none of their business."""
+    others = [stream("teams", "id"), stream("users", "id", namespace="eu")]
+    lines = [*(user(id_) for id_ in (1, 2, 3)), record("teams", {"id": 1}), user(1, "eu")]
+    assert sync(dust.config, catalog(stream("users", "id"), *others), lines).error is None
+    by_hand = dict(next(iter(dust.documents.values())), document_id="by-hand", tags=["users"])
+    dust.documents["by-hand"] = by_hand
+    return dust
+
+
+def users_in(dust: LocalDust) -> set[str]:
+    """Return the ids of the documents of `users` without a namespace."""
+    return {
+        id_
+        for id_, document in dust.documents.items()
+        if "airbyte:stream:users" in document["tags"]
+        and "airbyte:namespace:eu" not in document["tags"]
+    }
+
+
+def replace(dust: LocalDust, configured: Message, *lines: bytes) -> Sync:
+    return sync(dust.config, catalog(configured), lines)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("configured", "after"),
+    [
+        pytest.param(users("append", **REFRESHES), [status()], id="refreshes on"),
+        pytest.param(users("append_dedup", **REFRESHES), [status()], id="refreshes on, deduped"),
+        pytest.param(
+            users("append", sync_mode="incremental", is_resumable=True, **REFRESHES),
+            [status()],
+            id="refreshes on, incremental",
+        ),
+        pytest.param(
+            users("append", **REFRESHES), [status(), own_state({})], id="a state after the status"
+        ),
+        pytest.param(users(**PYAIRBYTE), [status()], id="PyAirbyte's REPLACE"),
+        pytest.param(users(is_resumable=True), [status()], id="resumable, told complete"),
+        pytest.param(users(), [own_state({"a": 1})], id="a state that can only be the last"),
+        pytest.param(users(), [own_state({})], id="the platform's own state"),
+        pytest.param(
+            users(), [own_state({}), own_state({}, "teams")], id="another stream's state after it"
+        ),
+        pytest.param(users(is_resumable=True), [NULL_STATE], id="a null state"),
+        pytest.param(
+            users(is_resumable=True), [STATE_WITHOUT_CONTENT], id="a state without content"
+        ),
+        pytest.param(users(), [status("STARTED"), status("COMPLETE")], id="started, complete"),
+    ],
+)
+def test_what_a_complete_stream_did_not_write_is_deleted(
+    old: LocalDust, caplog: pytest.LogCaptureFixture, configured: Message, after: list[bytes]
+) -> None:
+    """And nothing else: no other stream's documents, and none that people put there."""
+    others = set(old.documents) - users_in(old)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "airbyte"):
+        done = replace(old, configured, user(3), user(4), *after)
+    assert done.error is None
+    assert users_in(old) == {"users-3", "users-4"}
+    assert set(old.documents) - users_in(old) == others
+    assert warnings(caplog) == []
+    assert "Stream 'users' was replaced: 2 documents of earlier syncs deleted." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("configured", "after", "reason"),
+    [
+        pytest.param(users(), [], NOT_TOLD, id="nothing after the records"),
+        pytest.param(users(), [own_state({}), user(5)], NOT_TOLD, id="a record after the state"),
+        pytest.param(users(is_resumable=True), [own_state({})], NOT_TOLD, id="resumable"),
+        pytest.param(
+            users(is_resumable=True), [NULL_STATE, own_state({})], NOT_TOLD, id="no longer null"
+        ),
+        pytest.param(users(is_resumable=True), [NULL_STATE, user(5)], NOT_TOLD, id="null, record"),
+        pytest.param(users(), [global_state(None)], NOT_TOLD, id="a global state"),
+        pytest.param(users(), [LEGACY_STATE], NOT_TOLD, id="a state of no type"),
+        pytest.param(users(), [own_state({}, "teams")], NOT_TOLD, id="another stream's state"),
+        pytest.param(users(), [own_state({}, "users", "eu")], NOT_TOLD, id="another namespace's"),
+        pytest.param(users(), [status(), user(5)], NOT_FINISHED, id="a record after the status"),
+        pytest.param(users(), [status("INCOMPLETE")], NOT_FINISHED, id="incomplete"),
+        pytest.param(users(), [status(), status("INCOMPLETE")], NOT_FINISHED, id="not complete"),
+        pytest.param(users(), [status(name="teams")], NOT_FINISHED, id="another stream's status"),
+        pytest.param(users("append", **REFRESHES), [], NOT_FINISHED, id="refreshes, no status"),
+        pytest.param(
+            users("append", **REFRESHES), [own_state({}), NULL_STATE], NOT_FINISHED, id="no proof"
+        ),
+        pytest.param(
+            users(sync_mode="incremental", **PYAIRBYTE),
+            [own_state({}), NULL_STATE, status()],
+            INCREMENTAL,
+            id="PyAirbyte's REPLACE without a full refresh",
+        ),
+    ],
+)
+def test_without_certainty_all_is_kept_and_one_warning_says_why(
+    old: LocalDust,
+    caplog: pytest.LogCaptureFixture,
+    configured: Message,
+    after: list[bytes],
+    reason: str,
+) -> None:
+    before = set(old.documents)
+    caplog.clear()
+    done = replace(old, configured, user(4), *after)
+    assert done.error is None
+    assert before <= set(old.documents)
+    assert "users-4" in old.documents
+    assert not [request for request in old.requests if request.method == "DELETE"]
+    (warning,) = warnings(caplog)
+    assert warning.startswith("Stream 'users': documents of earlier syncs were kept, as ")
+    assert reason in warning
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        pytest.param(users("append"), id="no generations"),
+        pytest.param(
+            users("append", generation_id=7, minimum_generation_id=0, sync_id=40), id="minimum 0"
+        ),
+        pytest.param(
+            users("append", generation_id=0, minimum_generation_id=0, sync_id=40), id="generation 0"
+        ),
+        pytest.param(users("append", **PYAIRBYTE), id="PyAirbyte's constant"),
+        pytest.param(users("append_dedup", **PYAIRBYTE), id="PyAirbyte's constant, deduped"),
+    ],
+)
+def test_a_stream_that_is_not_being_replaced_is_as_it_ever_was(
+    old: LocalDust, caplog: pytest.LogCaptureFixture, configured: Message
+) -> None:
+    """Not one byte of its documents changes, nothing is listed or deleted."""
+    caplog.clear()
+    seen = len(old.requests)
+    assert replace(old, configured, user(4), own_state({}), status()).error is None
+    assert {request.method for request in old.requests[seen:]} == {"POST"}
+    assert old.requests[-1].body == (
+        rb'{"title":"users 4","mime_type":"application/json","text":"{\n  \"id\": 4\n}",'
+        rb'"source_url":"","tags":["airbyte:stream:users"],"light_document_output":true,'
+        rb'"async":false,"timestamp":1736365559000}'
+    )
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("configured", "lines", "is_cleared"),
+    [
+        pytest.param(users("append", **REFRESHES), [NULL_STATE, status()], True, id="refreshes on"),
+        pytest.param(users(), [NULL_STATE], True, id="off, null states"),
+        pytest.param(users(), [own_state({})], True, id="off, the platform's state"),
+        pytest.param(users(), [], False, id="off, nothing at all"),
+        pytest.param(users(), [global_state(None)], False, id="off, a global state"),
+    ],
+)
+def test_clear_empties_a_stream_where_it_shows_as_one(
+    old: LocalDust,
+    caplog: pytest.LogCaptureFixture,
+    configured: Message,
+    lines: list[bytes],
+    is_cleared: bool,
+) -> None:
+    caplog.clear()
+    done = replace(old, configured, *lines)
+    assert done.error is None
+    assert done.states == [line for line in lines if b'"STATE"' in line]
+    assert users_in(old) == (set() if is_cleared else {"users-1", "users-2", "users-3"})
+    assert [NOT_TOLD in warning for warning in warnings(caplog)] == [True] * (not is_cleared)
+
+
+def generation_tags(dust: LocalDust, *ids: str) -> set[str]:
+    tags = {tag for id_ in ids for tag in dust.documents[id_]["tags"]}
+    return {tag for tag in tags if tag.startswith("airbyte:generation:")}
+
+
+def test_a_later_attempt_of_one_generation_adds_to_the_earlier_one(old: LocalDust) -> None:
+    """It goes on where the earlier one stopped: what that wrote is not stale."""
+    configured = users("append", sync_mode="incremental", **REFRESHES)
+    replace(old, configured, user(4))
+    replace(old, configured, user(5), status())
+    assert users_in(old) == {"users-4", "users-5"}
+    assert generation_tags(old, "users-4", "users-5") == {"airbyte:generation:7"}
+
+
+def test_each_overwrite_is_a_generation_of_its_own(old: LocalDust) -> None:
+    """Whatever the platform counts: nothing is resumed there."""
+    replace(old, users(**PYAIRBYTE), user(4), status())
+    first = generation_tags(old, "users-4")
+    replace(old, users(**PYAIRBYTE), user(5), status())
+    second = generation_tags(old, "users-5")
+    assert users_in(old) == {"users-5"}
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_a_status_without_a_namespace_counts_where_the_name_is_unique(dust: LocalDust) -> None:
+    """PyAirbyte leaves it out."""
+    eu, us = (users(namespace=namespace) for namespace in ("eu", "us"))
+    sync(dust.config, catalog(eu, us), [user(1, "eu"), user(1, "us")])
+    assert len(dust.documents) == 2
+    sync(dust.config, catalog(eu, us), [user(2, "eu"), status(), user(2, "us"), status()])
+    assert len(dust.documents) == 4
+    sync(dust.config, catalog(eu), [user(3, "eu"), status()])
+    left = [tuple(document["tags"][:2]) for document in dust.documents.values()]
+    assert left.count(("airbyte:stream:users", "airbyte:namespace:eu")) == 1
+    assert left.count(("airbyte:stream:users", "airbyte:namespace:us")) == 2
+
+
+def test_streams_that_tags_cannot_tell_apart_are_kept(
+    dust: LocalDust, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A control character becomes a space in a tag."""
+    one, other = users(name="a\tb"), users(name="a b")
+    lines = [record("a\tb", {"id": 1}), record("a b", {"id": 1})]
+    sync(dust.config, catalog(one, other), lines)
+    caplog.clear()
+    sync(dust.config, catalog(one, other), [status(name="a\tb"), status(name="a b")])
+    assert len(dust.documents) == 2
+    assert ["has the same tags" in warning for warning in warnings(caplog)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "generations",
+    [
+        {"generation_id": 7, "minimum_generation_id": 6},
+        {"generation_id": 7, "minimum_generation_id": 8},
+        {"minimum_generation_id": 7},
+    ],
+)
+@pytest.mark.parametrize("mode", ["append", "append_dedup", "overwrite"])
+def test_another_minimum_generation_is_refused_before_anything_is_written(
+    dust: LocalDust, mode: str, generations: dict[str, Any]
+) -> None:
+    done = replace(dust, users(mode, **generations), user(1))
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.config_error
+    assert "'users' has the minimum_generation_id" in str(done.error.message)
+    assert dust.requests == []
+
+
+# Failures
+
+
+def failing(*, method: str, id_: str = "", fault: Fault) -> Any:
+    """Return the faults of a Dust that fails every such request."""
+
+    def of(request: SeenRequest) -> Fault | None:
+        return fault if request.method == method and request.path.endswith(id_) else None
+
+    return of
+
+
+def test_a_failed_upsert_deletes_nothing(old: LocalDust) -> None:
+    before = set(old.documents)
+    old.faults = failing(method="POST", id_="users-5", fault=Fault(status=403))
+    done = replace(old, users(), user(4), user(5), status())
+    assert done.error is not None
+    assert set(old.documents) == before | {"users-4"}
+
+
+@pytest.mark.parametrize("line", [b'{"type":"TRACE', b"noise with a " + user(5)])
+def test_a_malformed_input_deletes_nothing(old: LocalDust, line: bytes) -> None:
+    before = set(old.documents)
+    done = replace(old, users(), user(4), status(), line)
+    assert done.error is not None
+    assert set(old.documents) == before | {"users-4"}
+
+
+def test_a_delete_that_fails_ends_the_sync_and_the_next_attempt_finishes(old: LocalDust) -> None:
+    configured = users("append", **REFRESHES)
+    old.faults = failing(method="DELETE", id_="users-2", fault=Fault(status=503))
+    done = replace(old, configured, user(4), own_state({}), status())
+    assert done.states == [own_state({})]
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert done.error.as_airbyte_message().trace.error.stream_descriptor.name == "users"
+    message = str(done.error.message)
+    assert message.startswith("Could not delete document 'users-2' of stream 'users': ")
+    assert {"users-2", "users-4"} <= users_in(old)
+
+    old.faults = iter(())
+    assert replace(old, configured, status()).error is None
+    assert users_in(old) == {"users-4"}
+
+
+def test_a_list_that_fails_names_the_stream(old: LocalDust) -> None:
+    before = set(old.documents)
+    body = b'{"error":{"type":"data_source_error","message":"No."}}'
+    old.faults = failing(method="GET", fault=Fault(status=400, body=body))
+    done = replace(old, users(), status())
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert str(done.error.message).startswith(
+        "Could not list the data source's documents, for stream 'users': "
+    )
+    assert set(old.documents) == before
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(status=429, headers={"Retry-After": "7"}), id="429 that says when"),
+        pytest.param(Fault(status=429), id="429"),
+        pytest.param(Fault(status=503), id="503"),
+        pytest.param(Fault(ending="reset", after_work=True), id="reset after the work"),
+        pytest.param(Fault(ending="truncated"), id="truncated"),
+        pytest.param(Fault(status=200, body=b'{"document":{"document_id":"x"}}'), id="another's"),
+        pytest.param(Fault(status=200, body=b"<html>"), id="200 HTML"),
+    ],
+)
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_a_passing_fault_of_the_sweep_is_survived(
+    old: LocalDust, fault: Fault, method: str
+) -> None:
+    faults = [fault] * 2
+
+    def first_two(request: SeenRequest) -> Fault | None:
+        return faults.pop() if request.method == method and faults else None
+
+    old.faults = first_two
+    done = replace(old, users(), user(4), status())
+    assert done.error is None
+    assert users_in(old) == {"users-4"}
+    assert len(done.waits_s) == 2
+    assert all(wait_s == 7 for wait_s in done.waits_s) or "Retry-After" not in fault.headers
+
+
+def test_a_document_that_cannot_be_deleted_for_good_does_not_keep_the_sync_for_ever(
+    old: LocalDust,
+) -> None:
+    """The server says that it did, and lists it all the same."""
+    lie = Fault(status=200, body=b'{"document":{"document_id":"users-2"}}')
+    old.faults = failing(method="DELETE", id_="users-2", fault=lie)
+    done = replace(old, users(), status())
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert "Dust still lists some" in str(done.error.message)
+
+
+# Size
+
+
+def test_a_sweep_over_many_pages_misses_nothing() -> None:
+    """Pages shift while documents go; those of one timestamp come in another order each time."""
+    with LocalDust(Options(upserts_per_window=10**9, ties_move=True)) as dust:
+        replace(dust, users("append"), user(0))
+        one = dust.documents.pop("users-0")
+        for number in range(6_000):
+            tags = ["airbyte:stream:users", *(["airbyte:generation:7"] if number % 2 else [])]
+            id_ = f"users-{number}"
+            document = dict(one, document_id=id_, hash=id_, tags=tags, timestamp=number // 50)
+            dust.documents[id_] = document
+        seen = len(dust.requests)
+        assert replace(dust, users("append", **REFRESHES), status()).error is None
+        assert sorted(dust.documents) == sorted(f"users-{n}" for n in range(1, 6_000, 2))
+        lists = [request for request in dust.requests[seen:] if request.method == "GET"]
+        assert len(lists) < 40
+
+
+def test_lists_and_deletes_take_no_slot_of_the_rate_limit() -> None:
+    """A sweep does not wait for the limit of upserts, and nobody's upserts wait for it."""
+    with LocalDust(Options(upserts_per_window=5)) as dust:
+        replace(dust, users("append"), *(user(id_) for id_ in range(4)))
+        done = replace(dust, users(), status())
+        assert done.error is None
+        assert done.waits_s == []
+        assert dict(dust.documents) == {}
+
+
+# Deleted records
+
+
+DEDUPED = users("append_dedup", sync_mode="incremental")
+DELETED = {"_ab_cdc_deleted_at": "2026-11-24T00:00:00Z", "name": None}
+
+
+def test_a_deleted_record_deletes_its_document_in_order(
+    dust: LocalDust, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [
+        user(1),
+        user(2),
+        user(2, **DELETED),
+        user(3, **DELETED),
+        user(3, _ab_cdc_deleted_at=None),
+        user(4, **DELETED),
+    ]
+    with caplog.at_level(logging.INFO, "airbyte"):
+        assert replace(dust, DEDUPED, *lines).error is None
+    assert set(dust.documents) == {"users-1", "users-3"}
+    assert [f"{one.method} {one.path.rpartition('/')[2]}" for one in dust.requests[1:]] == [
+        "POST users-1",
+        "POST users-2",
+        "DELETE users-2",
+        "DELETE users-3",
+        "POST users-3",
+        "DELETE users-4",
+    ]
+    assert caplog.messages[-1].startswith("Stream 'users': 3 documents upserted, 3 deleted, ")
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_in_other_modes_a_deleted_record_is_a_record_like_any_other(
+    dust: LocalDust, mode: str
+) -> None:
+    replace(dust, users(mode), user(1), user(1, **DELETED))
+    assert json.loads(dust.documents["users-1"]["text"]) == {"id": 1, **DELETED}
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [
+        pytest.param(DEDUPED, id="record without its key"),
+        pytest.param(stream("users", None, mode="append_dedup"), id="stream without a key"),
+    ],
+)
+def test_a_deleted_record_without_a_key_is_stored_with_a_warning(
+    dust: LocalDust, caplog: pytest.LogCaptureFixture, configured: Message
+) -> None:
+    done = replace(dust, configured, record("users", {"id": None, **DELETED}))
+    assert done.error is None
+    assert len(dust.documents) == 1
+    assert any("which document to delete is not known" in one for one in warnings(caplog))
+
+
+def test_no_state_comes_out_after_a_deletion_that_failed(dust: LocalDust) -> None:
+    replace(dust, DEDUPED, user(1))
+    dust.faults = failing(method="DELETE", fault=Fault(status=403))
+    done = replace(dust, DEDUPED, own_state(1), user(1, **DELETED), own_state(2))
+    assert done.states == [own_state(1)]
+    assert done.error is not None
+    message = str(done.error.message)
+    assert message.startswith("Could not delete document 'users-1' of stream 'users': ")

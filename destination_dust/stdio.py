@@ -47,7 +47,7 @@ class WholeLineWriter(io.FileIO):
         self._this_line = threading.Lock()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write all of the data, which is one or more lines, and return its length."""
+        """Write all of the data, whole lines, and return its length in bytes."""
         rest = memoryview(data)
         size = len(rest)
         with self._next_line:

@@ -4,7 +4,7 @@ DustError (RuntimeError, AirbyteTracedException)
 ├── DustConfigError       config_error      the user can fix it: key, ids, URL, plan, catalog, size
 ├── DustUnavailableError  transient_error   timeout, broken connection, 429, 5xx after the retries
 ├── DustRequestError      system_error      Dust refused what the connector sent
-└── InputError            system_error      a line on stdin is not what the Airbyte protocol allows
+└── InputError            system_error      stdin does not hold what the Airbyte protocol allows
 
 As a RuntimeError each fails the sync; as an AirbyteTracedException each reaches the user as a TRACE
 with its own message, failure type and stream.
@@ -55,4 +55,4 @@ class DustRequestError(DustError):
 
 
 class InputError(DustError):
-    """A line on stdin is not what the Airbyte protocol allows."""
+    """Stdin does not hold what the Airbyte protocol allows, or cannot be read."""

@@ -22,12 +22,15 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust import exact_json
 from destination_dust.errors import InputError
+from destination_dust.noise import foreign_encoding, holds_record
 
 logger = logging.getLogger("airbyte")
 
 _BOM = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
 _INT64 = range(-(2**63), 2**63)
+_RECORD = Type.RECORD.value
+_STATE = Type.STATE.value
 
 
 @dataclass
@@ -37,33 +40,24 @@ class StateLine(AirbyteMessage):
     line: bytes = b""
 
 
-def read_messages(lines: Iterable[bytes]) -> Iterator[AirbyteMessage]:
+def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the RECORD and STATE messages of a stream of lines; the numbers in records are exact.
 
-    Other messages are passed over, and so, with a warning, are lines that are no messages at all.
+    Other messages are ignored, and so, with a warning, are lines that are no messages at all.
 
-    Raises InputError, with the line's number and never its content, for a line that begins like a
-    message and is none.
+    Raises InputError for a malformed message, with its line's number and never its content; for an
+    input that has lines and not one message; and for one that cannot be read.
     """
-    strays = 0
-    for number, line in enumerate(lines, start=1):
-        # A BOM may begin any line: where files were concatenated, each brought its own.
-        line = line.removeprefix(_BOM).rstrip(b"\r\n")
-        if not line.strip(_WHITE_SPACE):
-            continue
-        content = _parse(line, number)
-        if content is None or not isinstance(content.get("type"), str):
-            strays += 1
-            if strays == 1:
-                logger.warning("Line %d of the input is no Airbyte message: passed over.", number)
-        elif content["type"] == Type.RECORD.value:
+    for number, line, content in _messages(stdin):
+        kind = content["type"]
+        if kind == _RECORD:
             yield AirbyteMessage(type=Type.RECORD, record=_record(content.get("record"), number))
-        elif content["type"] == Type.STATE.value:
+        elif kind == _STATE:
             if not isinstance(content.get("state"), dict):
-                raise _input_error(number, "it is a STATE without a 'state' object")
+                raise _malformed(number, "it is a STATE without a 'state' object")
             yield StateLine(type=Type.STATE, line=line)
-    if strays > 1:
-        logger.warning("%d lines of the input were no Airbyte messages: passed over.", strays)
+        elif kind.strip().upper() == _RECORD:
+            raise _malformed(number, "its type is RECORD in other letters")
 
 
 def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
@@ -82,35 +76,79 @@ def _line(message: AirbyteMessage) -> bytes:
     return orjson.dumps(AirbyteMessageSerializer.dump(message))
 
 
-def _parse(line: bytes, number: int) -> dict[str, Any] | None:
-    """Return the object on the line, or None when the line does not begin like one."""
-    if not line.lstrip(_WHITE_SPACE).startswith(b"{"):
-        return None
+def _lines(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not blank, with its number and without BOM and line ending."""
     try:
-        content: dict[str, Any] = exact_json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _input_error(number, f"byte {error.start + 1} of it is not UTF-8") from None
-    except ValueError as error:
-        raise _input_error(number, str(error)) from None
-    return content
+        for number, line in enumerate(stdin, start=1):
+            # A BOM may begin any line: where files were concatenated, each brought its own.
+            line = line.removeprefix(_BOM).rstrip(b"\r\n")
+            if line.strip(_WHITE_SPACE):
+                yield number, line
+    except OSError as error:
+        raise InputError(
+            f"Could not read stdin: {error.strerror}. Check what the connector's stdin is "
+            "connected to: it takes the messages of the source."
+        ) from error
+
+
+def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Yield each message of whatever type, as its line's number, its line and its content."""
+    ignored = 0
+    encoding: str | None = None
+    has_message = False
+    for number, line in _lines(stdin):
+        content = _parse(line, number)
+        if content is not None:
+            has_message = True
+            yield number, line, content
+            continue
+        ignored += 1
+        if ignored == 1:
+            encoding = foreign_encoding(line)
+            logger.warning("Line %d of the input is no Airbyte message: ignored.", number)
+    if ignored and not has_message:
+        hint = f" They look like {encoding}, and messages are UTF-8." if encoding else ""
+        raise InputError(
+            f"The input holds no Airbyte message. Lines that are not blank: {ignored}.{hint} "
+            "Check the source that wrote it."
+        )
+    if ignored > 1:
+        logger.warning("%d lines of the input were no Airbyte messages: ignored.", ignored)
+
+
+def _parse(line: bytes, number: int) -> dict[str, Any] | None:
+    """Return the content of the message on the line, or None when there is none."""
+    if line.lstrip(_WHITE_SPACE).startswith(b"{"):
+        try:
+            content: dict[str, Any] = exact_json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise _unreadable(line, number, f"byte {error.start + 1} of it is not UTF-8") from None
+        except ValueError as error:
+            raise _unreadable(line, number, str(error)) from None
+        if isinstance(content.get("type"), str):
+            return content
+    if holds_record(line):
+        raise _unreadable(line, number, "it holds a RECORD that does not stand alone")
+    return None
 
 
 def _record(record: Any, number: int) -> AirbyteRecordMessage:
     if not isinstance(record, dict):
-        raise _input_error(number, "it is a RECORD without a 'record' object")
+        raise _malformed(number, "it is a RECORD without a 'record' object")
     if not isinstance(record.get("stream"), str):
-        raise _input_error(number, "it is a RECORD without the name of a stream")
-    if not isinstance(record.get("namespace"), str | None):
-        raise _input_error(number, "it is a RECORD with a namespace that is no string")
+        raise _malformed(number, "it is a RECORD without the name of a stream")
+    namespace = record.get("namespace")
+    if namespace is not None and not isinstance(namespace, str):
+        raise _malformed(number, "it is a RECORD with a namespace that is no string")
     if not isinstance(record.get("data"), dict):
-        raise _input_error(number, "it is a RECORD without a 'data' object")
+        raise _malformed(number, "it is a RECORD without a 'data' object")
     emitted_at = _int64(record.get("emitted_at"))
     if emitted_at is None:
-        raise _input_error(number, "it is a RECORD without an integer 'emitted_at'")
+        raise _malformed(number, "it is a RECORD without an integer 'emitted_at'")
     return AirbyteRecordMessage(
         stream=record["stream"],
         # As in the catalog, an empty namespace is none.
-        namespace=record.get("namespace") or None,
+        namespace=namespace or None,
         data=record["data"],
         emitted_at=emitted_at,
     )
@@ -126,8 +164,15 @@ def _int64(value: Any) -> int | None:
     return number if number in _INT64 else None
 
 
-def _input_error(number: int, reason: str) -> InputError:
+def _unreadable(line: bytes, number: int, reason: str) -> InputError:
+    encoding = foreign_encoding(line)
+    return _malformed(
+        number, f"it looks like {encoding}, and messages are UTF-8" if encoding else reason
+    )
+
+
+def _malformed(number: int, reason: str) -> InputError:
     return InputError(
-        f"Line {number} of the input begins like an Airbyte message, but {reason}. The sync stops "
-        "here, so that no record is lost: check the source that wrote it."
+        f"Line {number} of the input is a malformed message: {reason}. The sync stops here, so "
+        "that no record is lost: check the source that wrote it."
     )

@@ -143,7 +143,7 @@ def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust, line: bytes, r
     assert run.exit_code == 1
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
-    assert run.error["message"].startswith("Line 4 of the input begins like an Airbyte message")
+    assert run.error["message"].startswith("Line 4 of the input is a malformed message: ")
     assert reason in run.error["message"]
     assert SECRET.encode() not in run.stdout + run.stderr
 
@@ -170,8 +170,8 @@ def test_noise_between_messages_is_passed_over(dust: LocalDust) -> None:
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
     assert run.logs("WARN") == [
-        "Line 3 of the input is no Airbyte message: passed over.",
-        "4 lines of the input were no Airbyte messages: passed over.",
+        "Line 3 of the input is no Airbyte message: ignored.",
+        "4 lines of the input were no Airbyte messages: ignored.",
     ]
 
 

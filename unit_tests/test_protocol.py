@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import codecs
+import errno
 import io
+import json
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -114,7 +117,7 @@ def test_emitted_at_may_be_any_integer_of_64_bits(emitted_at: int) -> None:
     assert message.record.emitted_at == emitted_at
 
 
-def test_unknown_fields_and_meta_values_of_a_record_are_passed_over() -> None:
+def test_unknown_fields_and_meta_values_of_a_record_are_ignored() -> None:
     meta = {"changes": [{"field": "x", "change": "OF_TOMORROW", "reason": "NEW"}], "odd": 1}
 
     (message,) = read(with_record(meta=meta, tomorrow={"a": 1}, file_reference=5))
@@ -218,11 +221,11 @@ def test_a_message_comes_before_the_next_line_is_asked_for() -> None:
         pytest.param(b'{"type":"TRACE","trace":{"type":"STREAM_STATUS"}}', id="trace"),
         pytest.param(b'{"type":"CONTROL"}', id="control"),
         pytest.param(b'{"type":"OF_TOMORROW","tomorrow":[1]}', id="unknown"),
-        pytest.param(b'{"type":"record"}', id="lower-case"),
+        pytest.param(b'{"type":"state","state":{}}', id="lower-case-state"),
         pytest.param(b'{"type":"","state":{}}', id="empty"),
     ],
 )
-def test_other_messages_are_passed_over_in_silence(
+def test_other_messages_are_ignored_in_silence(
     line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert types(line + b"\n" + STATE) == ["STATE"]
@@ -234,6 +237,11 @@ STRAY_LINES = {
     "array": b"[1, 2]",
     "string": b'"hunter2"',
     "number": b"5",
+    "a-word-of-records": b"2026-01-01 INFO read 5 RECORD messages, type: RECORD, record: 7",
+    "a-quoted-type": b'INFO ignored a message of "type": "RECORD"',
+    "a-log-of-a-record": b'{"level": "INFO", "record": {"id": "hunter2"}}',
+    "colour": b"\x1b[32mhunter2\x1b[0m",
+    "nul": b"hunter2\x00",
     "nan": b"NaN",
     "null": b"null",
     "not-utf8": b"\xff\xfe\x00hunter2",
@@ -245,13 +253,13 @@ STRAY_LINES = {
 
 
 @pytest.mark.parametrize("line", STRAY_LINES.values(), ids=STRAY_LINES.keys())
-def test_a_line_that_is_no_message_is_passed_over_with_a_warning(
+def test_a_line_that_is_no_message_is_ignored_with_a_warning(
     line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The warning gives the line's number and never its content."""
     assert types(STATE + b"\n\n" + line + b"\n" + RECORD) == ["STATE", "RECORD"]
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("airbyte", "WARNING", "Line 3 of the input is no Airbyte message: passed over.")
+        ("airbyte", "WARNING", "Line 3 of the input is no Airbyte message: ignored.")
     ]
 
 
@@ -262,8 +270,8 @@ def test_many_lines_that_are_no_messages_give_one_warning_and_a_count(
 
     assert types(RECORD + b"\n" + strays * 100 + STATE) == ["RECORD", "STATE"]
     assert caplog.messages == [
-        "Line 2 of the input is no Airbyte message: passed over.",
-        f"{len(STRAY_LINES) * 100} lines of the input were no Airbyte messages: passed over.",
+        "Line 2 of the input is no Airbyte message: ignored.",
+        f"{len(STRAY_LINES) * 100} lines of the input were no Airbyte messages: ignored.",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
@@ -277,6 +285,10 @@ NO_NAMESPACE = "it is a RECORD with a namespace that is no string"
 NO_DATA = "it is a RECORD without a 'data' object"
 NO_EMITTED_AT = "it is a RECORD without an integer 'emitted_at'"
 NO_STATE = "it is a STATE without a 'state' object"
+NOT_ALONE = "it holds a RECORD that does not stand alone"
+OTHER_CASE = "its type is RECORD in other letters"
+UTF_16 = "it looks like UTF-16, and messages are UTF-8"
+UTF_32 = "it looks like UTF-32, and messages are UTF-8"
 
 
 def with_data(data: bytes) -> bytes:
@@ -328,10 +340,43 @@ def with_data(data: bytes) -> bytes:
         pytest.param(b'{"type":"STATE","state":null}', NO_STATE, id="state-is-null"),
         pytest.param(b'{"type":"STATE","state":"hunter2"}', NO_STATE, id="state-is-a-string"),
         pytest.param(b'{"type":"STATE","state":["hunter2"]}', NO_STATE, id="state-is-a-list"),
+        pytest.param(b"2026-01-01 INFO " + with_record(), NOT_ALONE, id="log-prefix"),
+        pytest.param(b"INFO " + with_record()[:-9], NOT_ALONE, id="truncated-behind-a-prefix"),
+        pytest.param(b"INFO %a" % json.loads(with_record()), NOT_ALONE, id="dict-of-python"),
+        pytest.param(b"\x1b[32m" + with_record() + b"\x1b[0m", NOT_ALONE, id="colour"),
+        pytest.param(
+            b"\x1b[1;39m{" + with_record()[1:].replace(b":", b"\x1b[0m\x1b[39m:\x1b[0m "),
+            NOT_ALONE,
+            id="colours-between-tokens",
+        ),
+        pytest.param(b"\0\0\0\0" + with_record(), NOT_ALONE, id="nul-bytes"),
+        pytest.param(b"\xc2\xa0" + with_record(), NOT_ALONE, id="no-break-space"),
+        pytest.param(b"\x1e" + with_record(), NOT_ALONE, id="record-separator"),
+        pytest.param(b"[" + with_record() + b"]", NOT_ALONE, id="array"),
+        pytest.param(b'{"message":' + with_record() + b"}", NOT_ALONE, id="inside-an-object"),
+        pytest.param(orjson.dumps(with_record().decode()), NOT_ALONE, id="json-in-a-string"),
+        pytest.param(
+            orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()}),
+            NOT_ALONE,
+            id="json-in-a-string-in-a-string",
+        ),
+        pytest.param(
+            b"INFO " + with_record().replace(b":", b" : ").replace(b"RECORD", b"record"),
+            NOT_ALONE,
+            id="lower-case-behind-a-prefix",
+        ),
+        pytest.param(with_record().replace(b"RECORD", b"record"), OTHER_CASE, id="lower-case"),
+        pytest.param(with_record().replace(b"RECORD", b" Record "), OTHER_CASE, id="spaces"),
+        pytest.param(with_record().decode().encode("utf-16-le"), UTF_16, id="utf-16-le"),
+        pytest.param(with_record().decode().encode("utf-16-be"), UTF_16, id="utf-16-be"),
+        pytest.param(with_record().decode().encode("utf-16"), UTF_16, id="utf-16-with-bom"),
+        pytest.param(with_record().decode().encode("utf-32-le"), UTF_32, id="utf-32-le"),
+        pytest.param(with_record().decode().encode("utf-32-be"), UTF_32, id="utf-32-be"),
+        pytest.param(with_record().decode().encode("utf-32"), UTF_32, id="utf-32-with-bom"),
     ],
 )
 @pytest.mark.parametrize("rest", [b"\n" + STATE, b""], ids=["in-the-middle", "at-the-end"])
-def test_a_line_that_begins_like_a_message_and_is_none_stops_the_sync(
+def test_a_malformed_message_stops_the_sync(
     line: bytes, reason: str, rest: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What came before it is handed on; the error gives the line's number, never its content."""
@@ -342,13 +387,87 @@ def test_a_line_that_begins_like_a_message_and_is_none_stops_the_sync(
         next(messages)
 
     error = stopped.value
-    assert str(error).startswith("Line 3 of the input begins like an Airbyte message, but ")
+    assert str(error).startswith("Line 3 of the input is a malformed message: ")
     assert reason in str(error)
     assert str(error).endswith("so that no record is lost: check the source that wrote it.")
     assert error.failure_type.value == "system_error"
     told = [*traceback.format_exception(error), repr(error.__cause__)]
     assert "hunter2" not in "".join(told) + repr(error.as_airbyte_message())
     assert caplog.messages == []
+
+
+def as_file(encoding: str) -> bytes:
+    """Return a whole input of other messages than RECORDs, with CRLF, in an encoding."""
+    lines = ['{"type":"STATE","state":{"data":{"x":"hunter2"}}}', "", '{"type":"LOG"}', ""]
+    return "\r\n".join(lines).encode(encoding)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(
+            b"\n" + b"\n\n".join(STRAY_LINES.values()),
+            f"Lines that are not blank: {len(STRAY_LINES)}. Check",
+            id="noise",
+        ),
+        pytest.param(b"hunter2", "Lines that are not blank: 1. Check", id="one-line"),
+        pytest.param(
+            as_file("utf-16-be"),
+            "Lines that are not blank: 3. They look like UTF-16, and messages are UTF-8. Check",
+            id="utf-16-be",
+        ),
+        pytest.param(
+            codecs.BOM_UTF16_LE + as_file("utf-16-le"),
+            "They look like UTF-16, and messages are UTF-8.",
+            id="utf-16-le-with-bom",
+        ),
+        pytest.param(
+            codecs.BOM_UTF32_LE + as_file("utf-32-le"),
+            "They look like UTF-32, and messages are UTF-8.",
+            id="utf-32-le-with-bom",
+        ),
+        pytest.param(
+            "\r\n".encode("utf-16-be") + as_file("utf-16-be"),
+            "They look like UTF-16, and messages are UTF-8.",
+            id="utf-16-be-with-a-blank-line-first",
+        ),
+    ],
+)
+def test_an_input_of_lines_without_one_message_fails_the_sync(text: bytes, said: str) -> None:
+    """It is in another encoding, or another program's output: its records would vanish."""
+    with pytest.raises(InputError) as failed:
+        read(text)
+
+    assert str(failed.value).startswith("The input holds no Airbyte message. ")
+    assert said in str(failed.value)
+    assert str(failed.value).endswith("Check the source that wrote it.")
+    assert "hunter2" not in repr(failed.value.as_airbyte_message())
+
+
+@pytest.mark.parametrize(
+    ("line", "messages"),
+    [(RECORD, ["RECORD"]), (STATE, ["STATE"]), (b'{"type":"LOG"}', []), (b'{"type":"NEW"}', [])],
+    ids=["record", "state", "log", "unknown"],
+)
+def test_one_message_of_any_type_among_noise_is_enough(line: bytes, messages: list[str]) -> None:
+    assert types(b"hunter2\n" + line + b"\nhunter2") == messages
+
+
+def test_an_input_of_blank_lines_holds_no_messages(caplog: pytest.LogCaptureFixture) -> None:
+    assert read(BOM + b"\r\n \t\n\n") == []
+    assert caplog.messages == []
+
+
+def test_an_input_that_cannot_be_read_fails_the_sync() -> None:
+    def lines() -> Iterator[bytes]:
+        yield STATE + b"\n"
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    messages = read_messages(lines())
+
+    assert next(messages).type is Type.STATE
+    with pytest.raises(InputError, match=r"^Could not read stdin: Bad file descriptor\. Check "):
+        next(messages)
 
 
 # Writing

@@ -16,6 +16,15 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteMessageSerializer,
     AirbyteRecordMessage,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateType,
+    AirbyteStreamState,
+    AirbyteStreamStatus,
+    AirbyteStreamStatusTraceMessage,
+    AirbyteTraceMessage,
+    StreamDescriptor,
+    TraceType,
     Type,
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
@@ -31,19 +40,26 @@ _WHITE_SPACE = b" \t\r\n"
 _INT64 = range(-(2**63), 2**63)
 _RECORD = Type.RECORD.value
 _STATE = Type.STATE.value
+_TRACE = Type.TRACE.value
+_STATUSES = {status.value: status for status in AirbyteStreamStatus}
 
 
 @dataclass
 class StateLine(AirbyteMessage):
-    """A STATE as the line it came in: only so does it go back with all its fields."""
+    """A STATE as the line it came in: only so does it go back with all its fields.
+
+    Its `state` says no more than of which stream it is and whether it has content, and is None
+    where it is not that of one stream.
+    """
 
     line: bytes = b""
 
 
 def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
-    """Yield the RECORD and STATE messages of a stream of lines; the numbers in records are exact.
+    """Yield the messages of a stream of lines that matter to a destination.
 
-    Other messages are ignored, and so, with a warning, are lines that are no messages at all.
+    They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that hold the status of a
+    stream. Others are ignored, and so, with a warning, are lines that are no messages at all.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -55,7 +71,10 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
         elif kind == _STATE:
             if not isinstance(content.get("state"), dict):
                 raise _malformed(number, "it is a STATE without a 'state' object")
-            yield StateLine(type=Type.STATE, line=line)
+            yield StateLine(type=Type.STATE, state=_stream_state(content["state"]), line=line)
+        elif kind == _TRACE:
+            if (trace := _stream_status(content.get("trace"))) is not None:
+                yield AirbyteMessage(type=Type.TRACE, trace=trace)
         elif kind.strip().upper() == _RECORD:
             raise _malformed(number, "its type is RECORD in other letters")
 
@@ -152,6 +171,47 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
         data=record["data"],
         emitted_at=emitted_at,
     )
+
+
+def _stream_state(state: dict[str, Any]) -> AirbyteStateMessage | None:
+    stream = state.get("stream")
+    if state.get("type") != AirbyteStateType.STREAM.value or not isinstance(stream, dict):
+        return None
+    descriptor = _descriptor(stream.get("stream_descriptor"))
+    if descriptor is None:
+        return None
+    content = None if stream.get("stream_state") is None else AirbyteStateBlob()
+    return AirbyteStateMessage(
+        type=AirbyteStateType.STREAM,
+        stream=AirbyteStreamState(stream_descriptor=descriptor, stream_state=content),
+    )
+
+
+def _stream_status(trace: Any) -> AirbyteTraceMessage | None:
+    """Return the trace when it holds a known status of a stream, and None for any other."""
+    stream_status = trace.get("stream_status") if isinstance(trace, dict) else None
+    if not isinstance(stream_status, dict):
+        return None
+    descriptor = _descriptor(stream_status.get("stream_descriptor"))
+    status = stream_status.get("status")
+    if descriptor is None or not isinstance(status, str) or status not in _STATUSES:
+        return None
+    return AirbyteTraceMessage(
+        type=TraceType.STREAM_STATUS,
+        emitted_at=0,
+        stream_status=AirbyteStreamStatusTraceMessage(
+            stream_descriptor=descriptor, status=_STATUSES[status]
+        ),
+    )
+
+
+def _descriptor(descriptor: Any) -> StreamDescriptor | None:
+    if not isinstance(descriptor, dict):
+        return None
+    name, namespace = descriptor.get("name"), descriptor.get("namespace")
+    if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
+        return None
+    return StreamDescriptor(name=name, namespace=namespace or None)
 
 
 def _int64(value: Any) -> int | None:

@@ -179,9 +179,14 @@ def test_noise_between_messages_is_passed_over(dust: LocalDust) -> None:
     ("configured", "message"),
     [
         pytest.param(
-            stream("users", "id", mode="overwrite"),
-            "Stream 'users' has the sync mode 'overwrite'",
-            id="overwrite",
+            stream("users", "id", mode="a mode of tomorrow"),
+            "Stream 'users' has the sync mode 'a mode of tomorrow'",
+            id="sync mode",
+        ),
+        pytest.param(
+            {**stream("users", "id"), "generation_id": 7, "minimum_generation_id": 6},
+            "'users' has the minimum_generation_id 6",
+            id="generation",
         ),
         pytest.param(
             stream("users", ["id"]), "is not a configured Airbyte catalog", id="key is no path"

@@ -55,6 +55,34 @@ def test_every_state_on_the_pipe_is_backed_by_documents(
     assert len(dust.documents) <= len(states) + 2
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
+def test_a_sweep_that_is_killed_is_finished_by_the_next_attempt(
+    dust: LocalDust, kill: signal.Signals
+) -> None:
+    """What the generation wrote stays, whenever that is."""
+    refreshed = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
+    replaced = catalog({**stream("users", "id"), **refreshed})
+    complete = (
+        b'{"type":"TRACE","trace":{"type":"STREAM_STATUS","emitted_at":1,"stream_status":'
+        b'{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}}}'
+    )
+    connector.write(dust.config, USERS, [record("users", {"id": id_}) for id_ in range(1000)])
+    with connector.writing(dust.config, replaced) as process:
+        assert process.stdin
+        process.stdin.write(record("users", {"id": 1000}) + b"\n" + complete + b"\n")
+        process.stdin.close()
+        while len(dust.documents) > 900:
+            time.sleep(0.001)
+        process.send_signal(kill)
+        process.wait()
+    assert 0 < len(dust.documents) < 1001
+    assert "users-1000" in dust.documents
+
+    assert connector.write(dust.config, replaced, [complete]).exit_code == 0
+    assert list(dust.documents) == ["users-1000"]
+
+
 def feed_until_closed(stdin: object, lines: list[bytes]) -> None:
     """Write the lines to a process's stdin for as long as it reads."""
     try:

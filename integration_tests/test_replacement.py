@@ -69,9 +69,12 @@ STATE_WITHOUT_CONTENT = own_state(None).replace(b', "stream_state": null', b"")
 @pytest.fixture
 def old(dust: LocalDust) -> LocalDust:
     """A Dust with users 1 to 3 of an earlier sync, and what is none of their business."""
-    others = [stream("teams", "id"), stream("users", "id", namespace="eu")]
-    lines = [*(user(id_) for id_ in (1, 2, 3)), record("teams", {"id": 1}), user(1, "eu")]
-    assert sync(dust.config, catalog(stream("users", "id"), *others), lines).error is None
+    for configured, lines in (
+        (stream("users", "id"), [user(id_) for id_ in (1, 2, 3)]),
+        (stream("users", "id", namespace="eu"), [user(9, "eu")]),
+        (stream("teams", "id"), [record("teams", {"id": 1})]),
+    ):
+        assert sync(dust.config, catalog(configured), lines).error is None
     by_hand = dict(next(iter(dust.documents.values())), document_id="by-hand", tags=["users"])
     dust.documents["by-hand"] = by_hand
     return dust

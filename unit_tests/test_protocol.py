@@ -14,14 +14,16 @@ from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
     AirbyteRecordMessage,
+    AirbyteStateType,
     Status,
+    StreamDescriptor,
     Type,
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 from destination_dust.errors import InputError
 from destination_dust.exact_json import MAX_NESTING, Number
-from destination_dust.protocol import read_messages, write_message
+from destination_dust.protocol import StateLine, read_messages, write_message
 
 BOM = b"\xef\xbb\xbf"
 KEY = "sk-hunter2"
@@ -468,6 +470,87 @@ def test_an_input_that_cannot_be_read_fails_the_sync() -> None:
     assert next(messages).type is Type.STATE
     with pytest.raises(InputError, match=r"^Could not read stdin: Bad file descriptor\. Check "):
         next(messages)
+
+
+# What tells that a stream is complete
+
+
+@pytest.mark.parametrize(
+    ("stream_state", "has_content"),
+    [('"stream_state":{"a":1}', True), ('"stream_state":{}', True), ('"stream_state":null', False)],
+)
+def test_of_a_streams_own_state_it_is_known_whose_it_is_and_whether_it_has_content(
+    stream_state: str, has_content: bool
+) -> None:
+    line = (
+        '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":'
+        f'{{"name":"users","namespace":"eu"}},{stream_state}}}}},"id":1e400}}'
+    ).encode()
+    (message,) = read(line)
+
+    assert isinstance(message, StateLine)
+    assert message.line == line
+    assert message.state is not None
+    assert message.state.type is AirbyteStateType.STREAM
+    assert message.state.stream is not None
+    assert message.state.stream.stream_descriptor == StreamDescriptor("users", "eu")
+    assert (message.state.stream.stream_state is not None) is has_content
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        '{"type":"GLOBAL","global":{"stream_states":[]}}',
+        '{"type":"LEGACY","data":{}}',
+        '{"data":{}}',
+        '{"type":"STREAM"}',
+        '{"type":"STREAM","stream":7}',
+        '{"type":"STREAM","stream":{"stream_state":null}}',
+        '{"type":"STREAM","stream":{"stream_descriptor":{"name":7},"stream_state":null}}',
+        '{"type":"STREAM","stream":{"stream_descriptor":{"name":"a","namespace":7}}}',
+        '{"type":["STREAM"],"stream":{"stream_descriptor":{"name":"a"}}}',
+    ],
+)
+def test_a_state_that_is_not_a_streams_own_says_nothing_of_a_stream(state: str) -> None:
+    line = f'{{"type":"STATE","state":{state}}}'.encode()
+    (message,) = read(line)
+    assert isinstance(message, StateLine)
+    assert message.state is None
+    assert message.line == line
+
+
+@pytest.mark.parametrize("value", ["STARTED", "RUNNING", "COMPLETE", "INCOMPLETE"])
+@pytest.mark.parametrize("namespace", [None, "", "eu"])
+def test_the_status_of_a_stream_is_read(value: str, namespace: str | None) -> None:
+    status = {"stream_descriptor": {"name": "users", "namespace": namespace}, "status": value}
+    trace = {"type": "STREAM_STATUS", "emitted_at": 1.5, "stream_status": status}
+    (message,) = read(orjson.dumps({"type": "TRACE", "trace": trace}))
+
+    assert message.type is Type.TRACE
+    assert message.trace is not None
+    assert message.trace.stream_status is not None
+    assert message.trace.stream_status.status.value == value
+    assert message.trace.stream_status.stream_descriptor == StreamDescriptor(
+        "users", namespace or None
+    )
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "null",
+        "[]",
+        '{"type":"ERROR","error":{"message":"No."}}',
+        '{"type":"STREAM_STATUS"}',
+        '{"type":"STREAM_STATUS","stream_status":{"status":"COMPLETE"}}',
+        '{"type":"STREAM_STATUS","stream_status":{"stream_descriptor":{"name":"a"}}}',
+        '{"type":"STREAM_STATUS","stream_status":{"stream_descriptor":{"name":"a"},"status":"X"}}',
+        '{"type":"STREAM_STATUS","stream_status":{"stream_descriptor":{"name":"a"},"status":[]}}',
+        '{"type":"STREAM_STATUS","stream_status":{"stream_descriptor":[],"status":"COMPLETE"}}',
+    ],
+)
+def test_any_other_trace_is_ignored(trace: str) -> None:
+    assert read(f'{{"type":"TRACE","trace":{trace}}}'.encode()) == []
 
 
 # Writing

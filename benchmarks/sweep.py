@@ -1,0 +1,110 @@
+"""Measure what it takes to delete the stale documents of a stream that is being replaced.
+
+    python -m benchmarks.sweep
+
+Half of the documents in a local Dust are stale. Prints, for few and for many, the connector's peak
+memory, how often it listed documents, and its time per delete beside that of a bare urllib3 loop
+that knows what to delete.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import urllib3
+
+from integration_tests import connector
+from integration_tests.connector import ROOT, catalog, record, stream
+from integration_tests.local_dust import LocalDust, Options
+
+GENERATION = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
+CATALOG = catalog({**stream("users", "id"), **GENERATION})
+COMPLETE = (
+    b'{"type":"TRACE","trace":{"type":"STREAM_STATUS","emitted_at":1,"stream_status":'
+    b'{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}}}\n'
+)
+
+
+def main() -> None:
+    """Print the table, or be the bare loop when arguments say where."""
+    if len(sys.argv) > 1:
+        bare_loop(*sys.argv[1:])
+        return
+    print("documents  stale   lists  peak memory  per delete  bare loop  ratio")
+    for documents in (1_000, 100_000):
+        with LocalDust(Options(upserts_per_window=10**9)) as dust:
+            fill(dust, documents)
+            peak_mib, lists, sweep_s = swept(dust)
+            fill(dust, documents)
+            bare_s = timed_bare_loop(dust, documents)
+        each_us, bare_us = (seconds / documents * 2e6 for seconds in (sweep_s, bare_s))
+        print(
+            f"{documents:9,}  {documents // 2:6,}  {lists:5}  {peak_mib:7.1f} MiB  "
+            f"{each_us:7.0f} µs  {bare_us:6.0f} µs  {each_us / bare_us:5.2f}"
+        )
+
+
+def fill(dust: LocalDust, documents: int) -> None:
+    """Put documents of this generation and of none into the Dust, in turn."""
+    connector.write(dust.config, CATALOG, [record("users", {"id": 0})])
+    one = dict(dust.documents["users-0"])
+    for number in range(documents):
+        tags = one["tags"] if number % 2 else one["tags"][:1]
+        id_ = f"users-{number}"
+        dust.documents[id_] = {**one, "document_id": id_, "hash": id_, "tags": tags}
+    dust.requests.clear()
+
+
+def swept(dust: LocalDust) -> tuple[float, int, float]:
+    """Return the connector's peak memory in MiB, how often it listed, and its seconds."""
+    peak = b""
+    with connector.writing(dust.config, CATALOG) as process:
+        assert process.stdin
+        process.stdin.write(COMPLETE)
+        process.stdin.close()
+        while not dust.requests:
+            time.sleep(0.001)
+        began_s = time.monotonic()
+        while process.poll() is None:
+            # Unlike what wait4 tells, this begins with the connector's own program.
+            status = Path(f"/proc/{process.pid}/status").read_bytes()
+            peak = (re.findall(rb"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE) or [peak])[0]
+            time.sleep(0.02)
+        seconds = time.monotonic() - began_s
+        assert process.returncode == 0
+    methods = Counter(request.method for request in dust.requests)
+    assert methods["DELETE"] == len(dust.documents)
+    return int(peak) / 1024, methods["GET"], seconds
+
+
+def timed_bare_loop(dust: LocalDust, documents: int) -> float:
+    """Return the seconds that the bare loop takes."""
+    command = [sys.executable, "-m", "benchmarks.sweep", dust.config["base_url"], str(documents)]
+    done = subprocess.run(
+        [*command, dust.config["api_key"]], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return float(done.stdout)
+
+
+def bare_loop(base_url: str, documents: str, api_key: str) -> None:
+    """Delete each second document, and print the seconds it took."""
+    pool = urllib3.connection_from_url(base_url)
+    config = LocalDust().config
+    path = (
+        f"/api/v1/w/{config['workspace_id']}/spaces/{config['space_id']}"
+        f"/data_sources/{config['data_source_id']}/documents/users-"
+    )
+    headers = {"Authorization": f"Bearer {api_key}"}
+    began_s = time.monotonic()
+    for number in range(0, int(documents), 2):
+        assert pool.request("DELETE", path + str(number), headers=headers).status == 200
+    print(time.monotonic() - began_s)
+
+
+if __name__ == "__main__":
+    main()

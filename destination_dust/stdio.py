@@ -12,10 +12,7 @@ import os
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+from typing import Any, NoReturn
 
 # What a pipe holds: no read brings more.
 _BUFFER_SIZE = 64 * 1024
@@ -27,7 +24,7 @@ class PatientReader(io.FileIO):
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "rb", closefd=False)
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
+    def readinto(self, buffer: Any, /) -> int:
         """Return how many bytes came, at least one; 0 is the end."""
         while (count := super().readinto(buffer)) is None:
             select.select([self], [], [])
@@ -46,7 +43,7 @@ class WholeLineWriter(io.FileIO):
         self._next_line = threading.Lock()
         self._this_line = threading.Lock()
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         """Write all of the data, whole lines, and return its length in bytes."""
         rest = memoryview(data)
         size = len(rest)

@@ -18,7 +18,6 @@ from typing import Any
 
 from airbyte_cdk.models import (
     AirbyteMessage,
-    AirbyteStateType,
     AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteStream,
@@ -84,9 +83,9 @@ class Replacements:
             self._statuses_are_told = True
             if replaced := self._of(status.stream_descriptor):
                 replaced.is_told_complete = status.status is AirbyteStreamStatus.COMPLETE
-        elif message.state is not None and message.state.type is AirbyteStateType.STREAM:
+        elif message.state is not None and message.state.stream is not None:
             state = message.state.stream
-            if state is not None and (replaced := self._of(state.stream_descriptor)):
+            if replaced := self._of(state.stream_descriptor):
                 replaced.ends_with_its_last_state = replaced.ends_with(state.stream_state)
 
     def sweep(self, client: DustClient, report: SyncReport) -> None:

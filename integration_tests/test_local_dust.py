@@ -65,6 +65,7 @@ def error_of(response: requests.Response) -> tuple[int, str]:
         ("sk-2", "w1", (401, "workspace_auth_error")),
         ("sk-1", "w0", (404, "workspace_not_found")),
         ("sk-2", "w2", (403, "workspace_can_use_product_required_error")),
+        ("sk-1", "w2", (403, "workspace_can_use_product_required_error")),
     ],
 )
 def test_authentication_comes_before_routing(

@@ -67,27 +67,27 @@ class DustStore:
                 "not_authenticated",
                 "The request does not have valid authentication credentials.",
             )
-        secret = authorization.removeprefix("Bearer ")
-        if secret == authorization or not secret.startswith("sk-"):
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip().startswith("sk-"):
             raise DustRefusal(
                 401, "malformed_authorization_header_error", "Malformed Authorization header"
             )
-        key = self.options.api_keys.get(secret)
+        key = self.options.api_keys.get(secret.strip())
         if key is None:
             raise DustRefusal(
                 401, "invalid_api_key_error", "The API key provided is invalid or disabled."
             )
         if workspace_id not in {source.workspace_id for source in self.options.data_sources}:
             raise DustRefusal(404, "workspace_not_found", "The workspace was not found.")
-        if key.workspace_id != workspace_id:
-            raise DustRefusal(
-                401, "workspace_auth_error", "The API key does not belong to this workspace."
-            )
         if workspace_id in self.options.workspaces_without_api:
             raise DustRefusal(
                 403,
                 "workspace_can_use_product_required_error",
                 "Your current plan does not allow API access.",
+            )
+        if key.workspace_id != workspace_id:
+            raise DustRefusal(
+                401, "workspace_auth_error", "The API key does not belong to this workspace."
             )
         return key
 
@@ -149,6 +149,7 @@ class DustStore:
         document = stored_document(source, id_, {**body, "source_url": source_url})
         _validate_for_engine(document)
         self.documents[source][id_] = document
+        _validate_for_index(document)
         if body.get("async"):
             return {"document": {"document_id": id_}}
         show = answers.light if body.get("light_document_output") else answers.whole
@@ -248,12 +249,16 @@ def _validate_parents(body: dict[str, Any]) -> None:
 
 
 def _validate_for_engine(document: Document) -> None:
-    """Refuse what Dust's own checks let through to its engine, its database and its index."""
+    """Refuse what Dust's own checks let through to its engine and database."""
     tags = document["tags"]
     if any(tag.startswith("__DUST") for tag in tags):
         raise _engine_error("reserved tag prefix __DUST")
     if any("\0" in text for text in (document["document_id"], document["title"], *tags)):
         raise _engine_error('invalid byte sequence for encoding "UTF8": 0x00')
+
+
+def _validate_for_index(document: Document) -> None:
+    """Refuse what the search index does not take: by then the document is stored."""
     if len(document["document_id"].encode()) > MAX_ID_BYTES:
         raise _engine_error("Failed to index node: id is too long")
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-import orjson
-
 MAX_NESTING = 500
 """How deep arrays and objects may nest: below what any supported Python can parse and write."""
 
@@ -57,11 +55,7 @@ def dumps(value: Any, *, sort_keys: bool = False) -> str:
 
 def dumps_indented(value: Any) -> str:
     """Return a value as `dumps` does, over several lines: two spaces for each level."""
-    try:
-        return orjson.dumps(value, _fragment, _INDENTED).decode()
-    except orjson.JSONEncodeError:
-        # orjson takes no lone surrogates, and nesting up to 254 levels only.
-        return _written(value, "\n", sort_keys=False)
+    return _written(value, "\n", sort_keys=False)
 
 
 _TOO_DEEP = f"it nests deeper than {MAX_NESTING} levels"
@@ -72,17 +66,6 @@ def _refuse_constant(_name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
-
-
-# Only the indented form: up to orjson 3.11.5, which the CDK's range admits, the compact one writes
-# beyond its buffer when values nest some 150 levels deep.
-_INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATACLASS
-
-
-def _fragment(value: Any) -> orjson.Fragment:
-    if isinstance(value, Number):
-        return orjson.Fragment(value.literal)
-    raise TypeError
 
 
 def _nesting(value: Any) -> int:
@@ -103,7 +86,7 @@ def _written(value: Any, newline: str, sort_keys: bool) -> str:
 
 
 def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bool) -> None:
-    """Pass the value's JSON to `write`, piece by piece, as orjson would write it.
+    """Pass the value's JSON to `write`, piece by piece.
 
     `newline` is the line break with the indentation of the line that the value starts on, or
     empty for compact JSON.

@@ -35,9 +35,9 @@ from destination_dust.report import SyncReport
 logger = logging.getLogger("airbyte")
 
 # Somebody waits in front of a form, for 60 s at most, of which some are for the process to start.
-CHECK_TIME_LIMIT_S = 55.0
+CHECK_TIME_LIMIT_S = 50.0
 # Less, so that what is said in the end is why the last request failed.
-CHECK_REQUESTS_TIME_LIMIT_S = 45.0
+CHECK_REQUESTS_TIME_LIMIT_S = 40.0
 
 
 class DestinationDust(Destination):

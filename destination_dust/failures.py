@@ -108,8 +108,7 @@ class Failure:
 
 _THROTTLED = Meaning(
     DustUnavailableError,
-    "Other clients of the workspace left no room for minutes: run the sync again when they send "
-    "less.",
+    "Other clients of the workspace use up its rate limit: try again when they send less.",
 )
 _TOO_LARGE = Meaning(
     DustConfigError,

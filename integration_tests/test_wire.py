@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from airbyte_cdk.models import Status
 
-from destination_dust import transport
+from destination_dust import destination, transport
+from destination_dust.destination import DestinationDust
 from destination_dust.failures import Answer, Failure
 from destination_dust.transport import Transport
+from integration_tests.local_dust import LocalDust
 
 Serve = Callable[[socket.socket], None]
 
@@ -190,3 +195,47 @@ def test_a_proxy_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert isinstance(outcome, Failure)
     assert f"the proxy {proxy.removeprefix('http://')}" in outcome.said
     assert "(timed out)" in outcome.said
+
+
+# A check, in front of which somebody waits
+
+NO_END: list[Any] = [
+    pytest.param(lambda connection: time.sleep(5), "did not answer in time", id="silence"),
+    pytest.param(trickles(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000), "in time", id="trickle"),
+    pytest.param(
+        sends(b"HTTP/1.1 429 Slow\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n"),
+        "answered 429",
+        id="come back later",
+    ),
+    pytest.param(
+        sends(b"HTTP/1.1 503 Not Now\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),
+        "answered 503",
+        id="come back soon",
+    ),
+]
+
+
+@pytest.mark.parametrize(("serve", "said"), NO_END)
+def test_a_check_ends_in_time_whatever_the_server_does(serve: Serve, said: str) -> None:
+    """And says what the last request met."""
+    with server(serve) as base_url:
+        began_s = time.monotonic()
+        status = DestinationDust(time_limit_s=1.5).check(
+            logging.getLogger("airbyte"), {**LocalDust().config, "base_url": base_url}
+        )
+        assert time.monotonic() - began_s < 4
+    assert status.status is Status.FAILED
+    assert said in str(status.message)
+
+
+def test_a_check_ends_in_time_also_where_no_timeout_reaches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the look-up of a name, here in the wait before a retry."""
+    monkeypatch.setattr(destination, "CHECK_TIME_LIMIT_S", 0.5)
+    with server(sends(b"HTTP/1.1 503 Not Now\r\nContent-Length: 0\r\n\r\n")) as base_url:
+        status = DestinationDust(sleep=lambda _: time.sleep(5)).check(
+            logging.getLogger("airbyte"), {**LocalDust().config, "base_url": base_url}
+        )
+    assert status.status is Status.FAILED
+    assert "The check did not end within 0.5 s" in str(status.message)

@@ -46,7 +46,7 @@ def answer(status: int, type_: str | None = None, **rest: Any) -> Answer:
         (403, "data_source_auth_error", DustConfigError, "a key that may write"),
         (403, "data_source_quota_error", DustConfigError, "larger than the workspace's plan"),
         (403, "workspace_quota_error", DustConfigError, "storage is full"),
-        (429, "rate_limit_error", DustUnavailableError, "run the sync again when they send less"),
+        (429, "rate_limit_error", DustUnavailableError, "try again when they send less"),
         (503, "service_unavailable", DustUnavailableError, "Run the sync again later"),
         (500, "internal_server_error", DustUnavailableError, "Run the sync again later"),
         (400, "data_source_error", DustUnavailableError, "Run the sync again later"),

@@ -49,6 +49,10 @@ _NOT_TOLD = (
     "in the row of its version in the table actor_definition_version of Airbyte's database."
 )
 _SAME_TAGS = "another stream of the connection has the same tags."
+_OTHER_NAMESPACE = (
+    "records of this name came in a namespace that the configured catalog does not hold, and they "
+    "may be the stream's."
+)
 
 
 class Replacements:
@@ -69,6 +73,8 @@ class Replacements:
             if names[replaced.stream.name] == 1
         }
         self._origins = Counter(stream.origin_tags for stream in streams.values())
+        self._configured = streams.keys()
+        self._names_elsewhere: set[str] = set()
         self._statuses_are_told = False
 
     def note(self, message: AirbyteMessage) -> None:
@@ -76,16 +82,20 @@ class Replacements:
         if not self._replaced:
             return
         if message.record is not None:
-            if replaced := self._replaced.get((message.record.namespace, message.record.stream)):
+            key: StreamKey = (message.record.namespace, message.record.stream)
+            if replaced := self._replaced.get(key):
                 replaced.is_told_complete = replaced.ends_with_its_last_state = False
+            elif key not in self._configured:
+                self._names_elsewhere.add(message.record.stream)
         elif message.trace is not None and message.trace.stream_status is not None:
             status = message.trace.stream_status
             self._statuses_are_told = True
-            if replaced := self._of(status.stream_descriptor):
+            if replaced := self._told_of(status.stream_descriptor):
                 replaced.is_told_complete = status.status is AirbyteStreamStatus.COMPLETE
         elif message.state is not None and message.state.stream is not None:
             state = message.state.stream
-            if replaced := self._of(state.stream_descriptor):
+            key = (state.stream_descriptor.namespace or None, state.stream_descriptor.name)
+            if replaced := self._replaced.get(key):
                 replaced.ends_with_its_last_state = replaced.ends_with(state.stream_state)
 
     def sweep(self, client: DustClient, report: SyncReport) -> None:
@@ -105,7 +115,7 @@ class Replacements:
         if complete:
             _sweep(client, complete, report)
 
-    def _of(self, descriptor: StreamDescriptor) -> _Replaced | None:
+    def _told_of(self, descriptor: StreamDescriptor) -> _Replaced | None:
         if descriptor.namespace:
             return self._replaced.get((descriptor.namespace, descriptor.name))
         # PyAirbyte leaves the namespace out: the name alone decides, where it is unique.
@@ -117,6 +127,8 @@ class Replacements:
             return _READ_INCREMENTALLY
         if self._origins[replaced.stream.origin_tags] > 1:
             return _SAME_TAGS
+        if replaced.stream.name in self._names_elsewhere:
+            return _OTHER_NAMESPACE
         if replaced.is_told_complete or replaced.ends_with_its_last_state:
             return None
         return _NOT_FINISHED if self._statuses_are_told or not replaced.is_overwrite else _NOT_TOLD

@@ -295,6 +295,27 @@ def test_streams_that_tags_cannot_tell_apart_are_kept(
     assert ["has the same tags" in warning for warning in warnings(caplog)] == [True, True]
 
 
+def test_records_that_miss_their_namespace_are_not_taken_for_gone(
+    dust: LocalDust, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are not stored, as no stream of the catalog is meant; nor is what they would replace."""
+    configured = catalog(users(namespace="eu"))
+    sync(dust.config, configured, [user(1, "eu")])
+    caplog.clear()
+    assert sync(dust.config, configured, [user(1), status(namespace="eu")]).error is None
+    assert list(dust.documents) == ["users-1"]
+    assert "they may be the stream's" in warnings(caplog)[-1]
+
+
+def test_a_state_counts_for_the_stream_that_it_names_only(dust: LocalDust) -> None:
+    configured = catalog(users(namespace="eu"))
+    sync(dust.config, configured, [user(1, "eu")])
+    sync(dust.config, configured, [user(2, "eu"), own_state({})])
+    assert sorted(dust.documents) == ["users-1", "users-2"]
+    sync(dust.config, configured, [user(2, "eu"), own_state({}, namespace="eu")])
+    assert list(dust.documents) == ["users-2"]
+
+
 @pytest.mark.parametrize(
     "generations",
     [

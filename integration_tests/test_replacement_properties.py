@@ -61,10 +61,17 @@ def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bo
         return False
     if any(tag_texts(other) == tag_texts(key) for other in others):
         return False
-    ambiguous = key[0] is None and any(other[1] == key[1] for other in others)
-    own = [(kind, content) for kind, of, content in lines if of == key]
-    if ambiguous:
-        own = [(kind, content) for kind, content in own if kind == "record"]
+    if any(
+        kind == "record" and of not in [key, *others] and of[1] == key[1] for kind, of, _ in lines
+    ):
+        return False
+    is_unique = all(other[1] != key[1] for other in others)
+    own = [
+        (kind, content)
+        for kind, of, content in lines
+        # A status may leave the namespace out, and then needs a name that is unique.
+        if (of == key if kind != "status" or of[0] else is_unique and of[1] == key[1])
+    ]
     since_record: list[tuple[str, Any]] = []
     for kind, content in own:
         since_record = [] if kind == "record" else [*since_record, (kind, content)]
@@ -103,7 +110,11 @@ def attempts(draw: st.DrawFn, keys: list[Key]) -> tuple[list[Line], int | None]:
     """Draw the input of an attempt, cut where it may be, and how the server fails, if it does."""
 
     def content(kind: str) -> st.SearchStrategy[Line]:
-        return st.tuples(st.just(kind), st.sampled_from([*keys, (None, "ghosts")]), CONTENTS[kind])
+        return st.tuples(
+            st.just(kind),
+            st.sampled_from([*keys, (None, "ghosts"), (None, keys[0][1])]),
+            CONTENTS[kind],
+        )
 
     kinds = st.sampled_from(["record", "record", "record", "state", "status"])
     lines = draw(st.lists(kinds.flatmap(content), max_size=12))

@@ -95,10 +95,9 @@ class DustClient:
         one page to the next. `streams` are those for whose sake this is done, if it fails. Raises
         DustError.
         """
-        names = ", ".join(repr(stream.name) for stream in streams)
         page: list[dict[str, Any]] = self._perform(
             _Task(
-                name="list the data source's documents" + (names and f", for stream {names}"),
+                name=f"list the data source's documents{_for(streams)}",
                 method="GET",
                 path=f"?limit={limit}&offset={offset}" if offset else f"?limit={limit}",
                 is_done=_lists_documents,
@@ -217,6 +216,13 @@ class DustClient:
         if outcome.status in SUCCESSES and task.is_done(outcome.json):
             return outcome
         return Failure.of(outcome)
+
+
+def _for(streams: Sequence[Stream]) -> str:
+    if not streams:
+        return ""
+    others = f" and {len(streams) - 1} more" if len(streams) > 1 else ""
+    return f" for stream {streams[0].name!r}{others}"
 
 
 def _documents_path(config: DustConfig, route: str) -> str:

@@ -388,7 +388,7 @@ def test_a_list_that_fails_names_the_stream(old: LocalDust) -> None:
     assert done.error is not None
     assert done.error.failure_type is FailureType.transient_error
     assert str(done.error.message).startswith(
-        "Could not list the data source's documents, for stream 'users': "
+        "Could not list the data source's documents for stream 'users': "
     )
     assert set(old.documents) == before
 

@@ -200,7 +200,7 @@ def test_a_failed_list_names_the_streams_it_is_for(
     streams = [USERS, Stream("orders")]
     message = failure_of(lambda: client.list_documents(limit=9, streams=streams), DustConfigError)
     assert message.startswith(
-        "Could not list the data source's documents, for stream 'users', 'orders': "
+        "Could not list the data source's documents for stream 'users' and 1 more: "
     )
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.in_process import Sync, sync
+from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import LocalDust, Options
 
 STREAMS = catalog(stream("users", "id"), stream("teams", "id"))

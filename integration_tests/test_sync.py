@@ -12,8 +12,8 @@ import pytest
 from integration_tests import connector
 from integration_tests.connector import catalog, record, state, stream
 from integration_tests.local_dust import LocalDust, Options
+from integration_tests.sample import FAKER_MESSAGES, read_catalog
 
-SAMPLE = Path(__file__).parent / "sample"
 USERS = catalog(stream("users", "id"))
 
 
@@ -25,13 +25,12 @@ def exact(text: str) -> Any:
 @pytest.mark.parametrize("route_style", ["underscore", "hyphen", "both"])
 def test_every_record_of_a_real_source_becomes_one_document(route_style: str) -> None:
     """One request per record plus at most two, over one connection; every STATE byte for byte."""
-    lines = (SAMPLE / "faker_messages.jsonl").read_bytes().splitlines()
+    lines = FAKER_MESSAGES.read_bytes().splitlines()
     messages = [exact(line.decode()) for line in lines]
     records = [message["record"] for message in messages if message["type"] == "RECORD"]
-    configured = json.loads((SAMPLE / "catalog.json").read_text(encoding="utf-8"))
 
     with LocalDust(Options(upserts_per_window=10**9), route_style=route_style) as dust:
-        run = connector.write(dust.config, configured, lines)
+        run = connector.write(dust.config, read_catalog(), lines)
         documents = dust.documents
 
     assert run.exit_code == 0, run.stderr

@@ -54,10 +54,12 @@ def test_the_layout_names_each_file() -> None:
     layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     patterns = re.findall(r"`([^`\s]+)`", layout)
     suffixes = {".py", ".json", ".txt", ".yml", ".yaml", ".md", ".svg", ".toml"}
+    rooms = ("integration_tests/", "integration_tests/*/")
+    folders = ("", "destination_dust/", *rooms, "benchmarks/", "docs/")
     files = [
         str(file.relative_to(ROOT))
-        for folder in ("destination_dust", "integration_tests", "benchmarks", "docs", ".")
-        for file in (ROOT / folder).iterdir()
+        for folder in folders
+        for file in ROOT.glob(f"{folder}*")
         if file.suffix in suffixes and file.name != "__init__.py"
     ]
     assert len(files) > 40

@@ -14,7 +14,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.in_process import sync
+from integration_tests.connector.in_process import sync
 from integration_tests.local_dust import Fault, LocalDust, random_faults
 
 USERS = catalog(stream("users", "id"))

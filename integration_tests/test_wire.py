@@ -102,6 +102,17 @@ def test_a_response_that_trickles_ends_at_the_time_limit(data: bytes) -> None:
     assert said_by(outcome) == "did not answer in time (timed out)"
 
 
+def test_a_response_that_never_pauses_ends_at_the_time_limit() -> None:
+    def serve(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(b"HTTP/1.1 103 Early\r\n\r\n" * 1000)
+
+    began_s = time.monotonic()
+    outcome = exchange(serve, time_limit_s=0.5)
+    assert time.monotonic() - began_s < 2
+    assert said_by(outcome) == "did not answer in time (timed out)"
+
+
 def test_a_silence_after_the_headers_ends_at_the_time_limit() -> None:
     began_s = time.monotonic()
     outcome = exchange(sends(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"), time_limit_s=0.5)

@@ -10,8 +10,7 @@ import pytest
 from airbyte_cdk.models import Status
 
 from integration_tests import connector
-from integration_tests.connector import Message
-from integration_tests.connector.in_process import check
+from integration_tests.connector import Message, in_process
 from integration_tests.local_dust import ApiKey, DataSource, Fault, LocalDust, Options
 
 WORLD = Options(
@@ -37,7 +36,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[LocalDust]:
 
 def failure(config: Message) -> str:
     """Return the message of a check that fails."""
-    status = check(config)
+    status = in_process.check(config)
     assert status.status is Status.FAILED
     message = str(status.message)
     assert config["api_key"] not in message
@@ -45,7 +44,7 @@ def failure(config: Message) -> str:
 
 
 def test_the_right_settings_succeed(world: LocalDust) -> None:
-    status = check({**world.config, "base_url": world.config["base_url"] + "/"})
+    status = in_process.check({**world.config, "base_url": world.config["base_url"] + "/"})
     assert status.status is Status.SUCCEEDED
 
 

@@ -27,7 +27,7 @@ DUST_CLIENT := integration_tests/dust_client
 .SECONDARY:
 
 sync: .venv/installed
-	$(BIN)/python -m integration_tests.sync_sample
+	$(BIN)/python -m integration_tests.sample
 
 test: .venv/installed
 	$(BIN)/ruff check .
@@ -45,10 +45,10 @@ test-image: .venv-python3.13-newest/installed
 	.venv-python3.13-newest/bin/pytest -m pypi integration_tests/test_image.py
 
 test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
-	$(BIN)/python -m integration_tests.sync_with_pyairbyte
+	$(BIN)/python -m integration_tests.pyairbyte
 
 test-dust-client: .venv/installed $(DUST_CLIENT)/node_modules/installed
-	$(BIN)/python -m integration_tests.parse_with_dust_client
+	$(BIN)/python -m integration_tests.dust_client
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -98,7 +98,7 @@ $(DUST_CLIENT)/node_modules/installed: $(DUST_CLIENT)/package-lock.json
 	npm ci --prefix $(DUST_CLIENT) --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
-.venv-%/installed: integration_tests/requirements-%.txt
+.venv-%/installed: integration_tests/pyairbyte/requirements-%.txt
 	$(call environment,$(@D),$(PYTHON),-r $<)
 	touch $@
 

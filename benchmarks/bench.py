@@ -32,15 +32,15 @@ from typing import Any
 import orjson
 import requests
 import urllib3
-from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
 from destination_dust.destination import DestinationDust
 from destination_dust.protocol import read_messages, write_message
-from integration_tests.connector import ROOT
+from integration_tests.connector import ROOT, record, state
 from integration_tests.connector import environment as connector_environment
+from integration_tests.connector.in_process import configured
+from integration_tests.sample import FAKER_MESSAGES, read_catalog
 
-SAMPLE = ROOT / "integration_tests" / "sample"
-CATALOG = json.loads((SAMPLE / "catalog.json").read_text(encoding="utf-8"))
+CATALOG = read_catalog()
 
 CHUNK = 200
 ROUNDS = 30
@@ -95,11 +95,10 @@ def connector(config: dict[str, str], lines: list[bytes]) -> Callable[[], None]:
 
     One sync goes on over all chunks, as it does in a process: each call feeds it one chunk.
     """
-    state = b'{"type":"STATE","state":{"data":{}}}\n'
-    chunks = itertools.repeat([*lines, state])
+    chunks = itertools.repeat([*lines, state(0)])
     messages = DestinationDust().write(
         config,
-        ConfiguredAirbyteCatalogSerializer.load(CATALOG),
+        configured(CATALOG),
         read_messages(itertools.chain.from_iterable(chunks)),
     )
     states = iter(messages)
@@ -186,7 +185,7 @@ def whole_processes(config: dict[str, str]) -> Iterator[Row]:
             "connector, process": (
                 [sys.executable, str(ROOT / "main.py"), "write", *files]
                 + ["--catalog", str(catalog_path)],
-                lambda count: lines_of(airbyte_message(data) for data in repeated(users, count)),
+                lambda count: b"".join(airbyte_line(data) for data in repeated(users, count)),
             ),
             "singer-sdk target": (
                 [python_of("singer"), str(bench / "singer_target.py"), *files],
@@ -260,7 +259,7 @@ def python_of(environment_name: str) -> str:
 
 def record_lines() -> list[bytes]:
     """Return the RECORD lines of the sample."""
-    lines = (SAMPLE / "faker_messages.jsonl").read_bytes().splitlines(keepends=True)
+    lines = FAKER_MESSAGES.read_bytes().splitlines(keepends=True)
     return [line for line in lines if b'"type":"RECORD"' in line]
 
 
@@ -275,18 +274,17 @@ def lines_of(messages: Iterator[dict[str, Any]]) -> bytes:
     return b"".join(orjson.dumps(message) + b"\n" for message in messages)
 
 
-def airbyte_message(data: dict[str, Any]) -> dict[str, Any]:
+def airbyte_line(data: dict[str, Any]) -> bytes:
     """Return the RECORD of a user."""
-    record = {"stream": "users", "data": data, "emitted_at": 1736365559000}
-    return {"type": "RECORD", "record": record}
+    return record("users", orjson.dumps(data).decode()) + b"\n"
 
 
 def singer_schema() -> dict[str, Any]:
     """Return the SCHEMA message that a Singer stream begins with."""
     (schema,) = (
-        configured["stream"]["json_schema"]
-        for configured in CATALOG["streams"]
-        if configured["stream"]["name"] == "users"
+        each["stream"]["json_schema"]
+        for each in CATALOG["streams"]
+        if each["stream"]["name"] == "users"
     )
     return {"type": "SCHEMA", "stream": "users", "schema": schema, "key_properties": ["id"]}
 

@@ -19,15 +19,11 @@ from pathlib import Path
 import urllib3
 
 from integration_tests import connector
-from integration_tests.connector import ROOT, catalog, record, stream
+from integration_tests.connector import ROOT, catalog, record, stream, stream_status
 from integration_tests.local_dust import LocalDust, Options
 
 GENERATION = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
 CATALOG = catalog({**stream("users", "id"), **GENERATION})
-COMPLETE = (
-    b'{"type":"TRACE","trace":{"type":"STREAM_STATUS","emitted_at":1,"stream_status":'
-    b'{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}}}\n'
-)
 
 
 def main() -> None:
@@ -65,7 +61,7 @@ def swept(dust: LocalDust) -> tuple[float, int, float]:
     peak = b""
     with connector.writing(dust.config, CATALOG) as process:
         assert process.stdin
-        process.stdin.write(COMPLETE)
+        process.stdin.write(stream_status() + b"\n")
         process.stdin.close()
         while not dust.requests:
             time.sleep(0.001)

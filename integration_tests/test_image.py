@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from dockerfile_parse import DockerfileParser
 
-from integration_tests import connector, environments
-from integration_tests.connector import ROOT, catalog, record, state, stream
+from integration_tests import connector
+from integration_tests.connector import ROOT, USERS, environments, record, state
 from integration_tests.local_dust import LocalDust
 
 
@@ -134,7 +134,7 @@ def test_spec_check_and_write_run_as_on_the_platform(
     check = connector.check(dust.config, **how)
     run = connector.write(
         dust.config,
-        catalog(stream("users", "id")),
+        USERS,
         [record("users", {"id": 1}), state(1)],
         **how,
     )

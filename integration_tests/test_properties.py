@@ -6,26 +6,24 @@ import json
 import re
 from typing import Any
 
-from airbyte_cdk.models import (
-    AirbyteMessage,
-    AirbyteRecordMessage,
-    ConfiguredAirbyteCatalogSerializer,
-    Type,
-)
+from airbyte_cdk.models import AirbyteMessage, AirbyteRecordMessage, Type
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from destination_dust import exact_json
 from destination_dust.catalog import configured_streams
-from destination_dust.document import Document, to_document
+from destination_dust.document import Document, Stream, StreamKey, to_document
 from destination_dust.errors import InputError
 from destination_dust.protocol import StateLine, read_messages
-from integration_tests.connector import catalog, stream
+from integration_tests.connector import Message, catalog, stream
+from integration_tests.connector.in_process import configured
 from integration_tests.local_dust import ApiKey, Options
 from integration_tests.local_dust.store import DustStore, validate_body
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=300)
 settings.load_profile("repeatable")
+
+USERS = Stream("users", primary_key=(("id",),))
 
 # Few letters, so that the same texts meet often; among them all that ids treat in a special way.
 look_alikes = st.text(alphabet="ab-_ é.\ud800", max_size=4)
@@ -47,10 +45,23 @@ values = st.recursive(
 keys = st.one_of(st.none(), look_alikes, st.integers(-3, 30).map(str).map(exact_json.Number))
 
 
+def streams_of(*streams: Message) -> dict[StreamKey, Stream]:
+    """Return the streams of a catalog."""
+    return configured_streams(configured(catalog(*streams)))
+
+
+def document_of(of: Stream, data: dict[str, Any], emitted_at_ms: int = 1) -> Document:
+    """Return the document of a record of a stream."""
+    record = AirbyteRecordMessage(
+        stream=of.name, namespace=of.namespace, data=data, emitted_at=emitted_at_ms
+    )
+    return to_document(of, record)
+
+
 @st.composite
 def syncs(draw: st.DrawFn) -> list[tuple[Any, Document]]:
     """Return what identifies each record of a sync, with the document it becomes."""
-    configured = draw(
+    keyed = draw(
         st.lists(
             st.tuples(names, st.sampled_from([None, "a", "b"]), st.integers(0, 2)),
             min_size=1,
@@ -58,14 +69,10 @@ def syncs(draw: st.DrawFn) -> list[tuple[Any, Document]]:
             unique_by=lambda stream_: stream_[:2],
         )
     )
-    streams = configured_streams(
-        ConfiguredAirbyteCatalogSerializer.load(
-            catalog(
-                *(
-                    stream(name, [["k", str(part)] for part in range(parts)], namespace=namespace)
-                    for name, namespace, parts in configured
-                )
-            )
+    streams = streams_of(
+        *(
+            stream(name, [["k", str(part)] for part in range(parts)], namespace=namespace)
+            for name, namespace, parts in keyed
         )
     )
     records = draw(
@@ -74,8 +81,7 @@ def syncs(draw: st.DrawFn) -> list[tuple[Any, Document]]:
     made = []
     for (namespace, name), first, second, other in records:
         data = {"k": {"0": first, "1": second}, "other": other}
-        record = AirbyteRecordMessage(stream=name, namespace=namespace, data=data, emitted_at=1)
-        made_of = to_document(streams[namespace, name], record)
+        made_of = document_of(streams[namespace, name], data)
         identity = made_of.key or exact_json.dumps(data, sort_keys=True)
         made.append(((namespace, name, identity), made_of))
     return made
@@ -99,8 +105,7 @@ def parsed(text: str) -> Any:
 
 @given(st.dictionaries(anything, values, max_size=5))
 def test_the_text_parses_back_to_the_record_digit_for_digit(data: dict[str, Any]) -> None:
-    record = AirbyteRecordMessage(stream="s", data=data, emitted_at=1)
-    text = to_document(stream_of("s"), record).text
+    text = document_of(USERS, data).text
     text.encode("utf-8")
     # A pair of surrogates that came as two escapes is one character, here as in any JSON.
     assert parsed(text) == parsed(exact_json.dumps(data))
@@ -116,13 +121,6 @@ def test_a_lone_surrogate_changes_no_other_text(value: Any) -> None:
     assert other == before + r'"\ud800"' + after
 
 
-def stream_of(name: str) -> Any:
-    (only,) = configured_streams(
-        ConfiguredAirbyteCatalogSerializer.load(catalog(stream(name, "id")))
-    ).values()
-    return only
-
-
 odd_urls = st.one_of(
     anything,
     st.from_regex(r"https?:[/\\]{0,3}[^ ]{0,12}", fullmatch=True),
@@ -136,14 +134,13 @@ odd_urls = st.one_of(
         optional={"title": st.one_of(anything, numbers), "name": anything, "url": odd_urls}
         | {"link": odd_urls, "body": values},
     ),
-    emitted_at=st.integers(-(2**63), 2**63 - 1),
+    emitted_at_ms=st.integers(-(2**63), 2**63 - 1),
 )
 @settings(max_examples=1500)
-@example(data={"id": None, "title": "😀" * 400, "url": "https://a.b//c"}, emitted_at=0)
-def test_dust_accepts_every_document(data: dict[str, Any], emitted_at: int) -> None:
+@example(data={"id": None, "title": "😀" * 400, "url": "https://a.b//c"}, emitted_at_ms=0)
+def test_dust_accepts_every_document(data: dict[str, Any], emitted_at_ms: int) -> None:
     """Its parser of URLs is that of Node; ours is another one of the same standard."""
-    record = AirbyteRecordMessage(stream="s", data=data, emitted_at=emitted_at)
-    made = to_document(stream_of("s"), record)
+    made = document_of(USERS, data, emitted_at_ms)
     store = DustStore(Options())
     (source,) = store.options.data_sources
     body = validate_body(json.loads(json.dumps(made.payload())))

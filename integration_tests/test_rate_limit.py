@@ -1,4 +1,4 @@
-"""Dust's rate limit over real HTTP, with windows of two seconds.
+"""Dust's rate limit over real HTTP, with windows of a second.
 
 The figures at Dust's own size are those of `unit_tests/test_pacing.py`, in simulated time.
 """
@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import catalog, record, state, stream
-from integration_tests.in_process import Sync, sync
+from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import LocalDust, Options
 
 STREAMS = catalog(stream("users", "id"), stream("teams", "id"))
 LIMIT = 40
-WINDOW_S = 2.0
+WINDOW_S = 1.0
 
 
 def write(dust: LocalDust, name: str, records: int) -> Sync:

@@ -10,7 +10,9 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from integration_tests.connector import Message, catalog, record, stream
-from integration_tests.in_process import Sync, sync
+from integration_tests.connector import stream_state as own_state
+from integration_tests.connector import stream_status as status
+from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import Fault, LocalDust, Options, SeenRequest
 
 REFRESHES = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
@@ -38,21 +40,6 @@ def users(
 
 def user(id_: int, namespace: str | None = None, **data: object) -> bytes:
     return record("users", {"id": id_, **data}, namespace=namespace)
-
-
-def descriptor(name: str, namespace: str | None) -> Message:
-    return {"name": name} if namespace is None else {"name": name, "namespace": namespace}
-
-
-def status(value: str = "COMPLETE", name: str = "users", namespace: str | None = None) -> bytes:
-    stream_status = {"stream_descriptor": descriptor(name, namespace), "status": value}
-    trace = {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": stream_status}
-    return json.dumps({"type": "TRACE", "trace": trace}).encode()
-
-
-def own_state(content: object, name: str = "users", namespace: str | None = None) -> bytes:
-    one = {"stream_descriptor": descriptor(name, namespace), "stream_state": content}
-    return json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": one}}).encode()
 
 
 def global_state(content: object) -> bytes:
@@ -109,14 +96,18 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
             id="refreshes on, incremental",
         ),
         pytest.param(
-            users("append", **REFRESHES), [status(), own_state({})], id="a state after the status"
+            users("append", **REFRESHES),
+            [status(), own_state({})],
+            id="a state after the status",
         ),
         pytest.param(users(**PYAIRBYTE), [status()], id="PyAirbyte's REPLACE"),
         pytest.param(users(is_resumable=True), [status()], id="resumable, told complete"),
         pytest.param(users(), [own_state({"a": 1})], id="a state that can only be the last"),
         pytest.param(users(), [own_state({})], id="the platform's own state"),
         pytest.param(
-            users(), [own_state({}), own_state({}, "teams")], id="another stream's state after it"
+            users(),
+            [own_state({}), own_state({}, "teams")],
+            id="another stream's state after it",
         ),
         pytest.param(users(is_resumable=True), [NULL_STATE], id="a null state"),
         pytest.param(
@@ -160,7 +151,10 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(users(), [status(name="teams")], NOT_FINISHED, id="another stream's status"),
         pytest.param(users("append", **REFRESHES), [], NOT_FINISHED, id="refreshes, no status"),
         pytest.param(
-            users("append", **REFRESHES), [own_state({}), NULL_STATE], NOT_FINISHED, id="no proof"
+            users("append", **REFRESHES),
+            [own_state({}), NULL_STATE],
+            NOT_FINISHED,
+            id="no proof",
         ),
         pytest.param(
             users(sync_mode="incremental", **PYAIRBYTE),
@@ -274,7 +268,11 @@ def test_a_status_without_a_namespace_counts_where_the_name_is_unique(dust: Loca
     eu, us = (users(namespace=namespace) for namespace in ("eu", "us"))
     sync(dust.config, catalog(eu, us), [user(1, "eu"), user(1, "us")])
     assert len(dust.documents) == 2
-    sync(dust.config, catalog(eu, us), [user(2, "eu"), status(), user(2, "us"), status()])
+    sync(
+        dust.config,
+        catalog(eu, us),
+        [user(2, "eu"), status(), user(2, "us"), status()],
+    )
     assert len(dust.documents) == 4
     sync(dust.config, catalog(eu), [user(3, "eu"), status()])
     left = [tuple(document["tags"][:2]) for document in dust.documents.values()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from integration_tests.connector import Message, catalog, record, stream
-from integration_tests.in_process import sync
+from integration_tests.connector import (
+    Message,
+    catalog,
+    record,
+    stream,
+    stream_state,
+    stream_status,
+)
+from integration_tests.connector.in_process import sync
 from integration_tests.local_dust import LocalDust, Options, random_faults
 
 Key = tuple[str | None, str]
@@ -41,15 +47,8 @@ def to_bytes(line: Line) -> bytes:
     kind, (namespace, name), content = line
     if kind == "record":
         return record(name, {"id": content}, namespace=namespace)
-    descriptor = {"name": name, **({"namespace": namespace} if namespace else {})}
-    message: Message
-    if kind == "state":
-        own = {"stream_descriptor": descriptor, "stream_state": content}
-        message = {"type": "STATE", "state": {"type": "STREAM", "stream": own}}
-    else:
-        own = {"stream_descriptor": descriptor, "status": content}
-        message = {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "stream_status": own}}
-    return json.dumps(message).encode()
+    build = stream_state if kind == "state" else stream_status
+    return build(content, name, namespace)
 
 
 def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bool:

@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from integration_tests import connector
-from integration_tests.connector import catalog, record, state, stream
-from integration_tests.local_dust import LocalDust, Options
-
-SAMPLE = Path(__file__).parent / "sample"
-USERS = catalog(stream("users", "id"))
+from integration_tests.connector import (
+    USERS,
+    Message,
+    catalog,
+    record,
+    state,
+    stream,
+    users_with_states,
+)
+from integration_tests.connector.in_process import sync
+from integration_tests.local_dust import LocalDust
+from integration_tests.sample import FAKER_MESSAGES, read_catalog
 
 
 def exact(text: str) -> Any:
@@ -22,22 +29,18 @@ def exact(text: str) -> Any:
     return json.loads(text, parse_int=lambda n: ("number", n), parse_float=lambda n: ("number", n))
 
 
-@pytest.mark.parametrize("route_style", ["underscore", "hyphen", "both"])
-def test_every_record_of_a_real_source_becomes_one_document(route_style: str) -> None:
+def test_every_record_of_a_real_source_becomes_one_document(dust: LocalDust) -> None:
     """One request per record plus at most two, over one connection; every STATE byte for byte."""
-    lines = (SAMPLE / "faker_messages.jsonl").read_bytes().splitlines()
+    lines = FAKER_MESSAGES.read_bytes().splitlines()
     messages = [exact(line.decode()) for line in lines]
     records = [message["record"] for message in messages if message["type"] == "RECORD"]
-    configured = json.loads((SAMPLE / "catalog.json").read_text(encoding="utf-8"))
 
-    with LocalDust(Options(upserts_per_window=10**9), route_style=route_style) as dust:
-        run = connector.write(dust.config, configured, lines)
-        documents = dust.documents
+    run = connector.write(dust.config, read_catalog(), lines)
 
     assert run.exit_code == 0, run.stderr
-    assert len(records) == len(documents) == 2100
+    assert len(records) == len(dust.documents) == 2100
     for sent in records:
-        document = documents[f"{sent['stream']}-{sent['data']['id'][1]}"]
+        document = dust.documents[f"{sent['stream']}-{sent['data']['id'][1]}"]
         assert exact(document["text"]) == sent["data"]
         stream_tag, title_tag = document["tags"]
         assert stream_tag == f"airbyte:stream:{sent['stream']}"
@@ -50,16 +53,29 @@ def test_every_record_of_a_real_source_becomes_one_document(route_style: str) ->
     assert len({request.connection for request in dust.requests}) == 1
 
 
+@pytest.mark.parametrize(("route_style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
+def test_a_sync_asks_at_most_once_on_a_route_that_is_not_there(
+    route_style: str, extra: int
+) -> None:
+    with LocalDust(route_style=route_style) as dust:
+        done = sync(dust.config, USERS, users_with_states(range(20)))
+        assert done.error is None
+        assert len(dust.documents) == 20
+        assert len(dust.requests) == 20 + extra
+
+
 def test_write_says_nothing_but_states_and_logs(dust: LocalDust) -> None:
+    """Two lines of the log: the route, and the summary."""
     run = connector.write(dust.config, USERS, [record("users", {"id": 1}), state(1)])
     assert Counter(message["type"] for message in run.messages) == {"STATE": 1, "LOG": 2}
+    assert "Stream 'users': 1 document upserted, 0 retries" in run.logs("INFO")[-1]
     assert run.stderr == b""
 
 
 def test_a_record_is_upserted_again_under_the_same_id(dust: LocalDust) -> None:
     """Once per key: the later version of a record takes the place of the earlier one."""
     lines = [record("users", {"id": 1, "v": "old"}), record("users", {"id": 1, "v": "new"})]
-    assert connector.write(dust.config, USERS, lines).exit_code == 0
+    assert sync(dust.config, USERS, lines).error is None
     assert json.loads(dust.documents["users-1"]["text"]) == {"id": 1, "v": "new"}
     assert len(dust.documents) == 1
 
@@ -77,15 +93,15 @@ def test_numbers_keep_their_digits(dust: LocalDust) -> None:
         "1" * 5000,
     ]
     sent = [f'{{"id":"{i}","a":{n},"b":[{{"c":{n}}}]}}' for i, n in enumerate(numbers)]
-    run = connector.write(dust.config, USERS, [record("users", data) for data in sent])
-    assert run.exit_code == 0
+    done = sync(dust.config, USERS, [record("users", data) for data in sent])
+    assert done.error is None
     for i, data in enumerate(sent):
         assert exact(dust.documents[f"users-{i}"]["text"]) == exact(data)
 
 
 def test_text_is_the_record_as_indented_json(dust: LocalDust) -> None:
     data = r'{"z":"\u00e9 \ud83d\ude00","a":[],"id":1,"lone":"\ud800!"}'
-    assert connector.write(dust.config, USERS, [record("users", data)]).exit_code == 0
+    assert sync(dust.config, USERS, [record("users", data)]).error is None
     assert dust.documents["users-1"]["text"] == (
         '{\n  "z": "é 😀",\n  "a": [],\n  "id": 1,\n  "lone": "\\ud800!"\n}'
     )
@@ -98,7 +114,7 @@ def test_hostile_titles_and_urls_never_fail_a_sync(dust: LocalDust) -> None:
         record("users", r'{"id":2,"name":"\ud800 \u0000","url":"not a url","link":"http://[::1"}'),
         record("users", {"id": 3, "name": "Ann", "html_url": "https://example.com/ann"}),
     ]
-    assert connector.write(dust.config, USERS, lines).exit_code == 0
+    assert sync(dust.config, USERS, lines).error is None
     stored = dust.documents
     assert [stored[id_]["title"] for id_ in sorted(stored)] == ["😀" * 256, "\ufffd", "Ann"]
     assert [stored[id_]["source_url"] for id_ in sorted(stored)] == [
@@ -165,16 +181,16 @@ def test_hostile_titles_and_urls_never_fail_a_sync(dust: LocalDust) -> None:
     ],
 )
 def test_different_records_never_share_a_document(
-    dust: LocalDust, streams: list[dict[str, Any]], records: list[bytes]
+    dust: LocalDust, streams: list[Message], records: list[bytes]
 ) -> None:
-    assert connector.write(dust.config, catalog(*streams), records).exit_code == 0
+    assert sync(dust.config, catalog(*streams), records).error is None
     assert len(dust.documents) == len(records)
 
 
 def test_the_same_record_without_a_key_is_one_document(dust: LocalDust) -> None:
     """The id is a hash of what the data says, not of how it was written."""
     lines = [record("logs", '{"a":1,"b":[2]}'), record("logs", '{ "b" : [2], "a" : 1 }')]
-    assert connector.write(dust.config, catalog(stream("logs")), lines).exit_code == 0
+    assert sync(dust.config, catalog(stream("logs")), lines).error is None
     assert len(dust.documents) == 1
 
 
@@ -186,12 +202,6 @@ def test_records_of_unknown_streams_are_counted_not_stored(dust: LocalDust) -> N
     (warning,) = run.logs("WARN")
     assert "'ghosts' is not in the configured catalog" in warning
     assert any("'ghosts': 2 records not stored" in info for info in run.logs("INFO"))
-
-
-def test_the_summary_counts_documents_per_stream(dust: LocalDust) -> None:
-    lines = [record("users", {"id": number}) for number in range(3)]
-    run = connector.write(dust.config, USERS, lines)
-    assert "Stream 'users': 3 documents upserted, 0 retries" in run.logs("INFO")[-1]
 
 
 def test_it_runs_from_any_folder(dust: LocalDust, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from integration_tests import connector, environments
-from integration_tests.connector import ROOT, catalog, record, state, stream
+from integration_tests import connector
+from integration_tests.connector import ROOT, USERS, environments, record, state
 from integration_tests.local_dust import LocalDust
 
 pytest.importorskip("packaging", minversion="24.2", reason="setuptools builds with no older one")
@@ -117,7 +117,7 @@ def test_its_console_script_syncs(wheel: Path, dust: LocalDust, tmp_path: Path) 
     spec = connector.run("spec", command=command, cwd=tmp_path)
     run = connector.write(
         dust.config,
-        catalog(stream("users", "id")),
+        USERS,
         [record("users", {"id": 1}), state(1)],
         command=command,
         cwd=tmp_path,

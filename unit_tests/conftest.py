@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import requests_mock
 
+from unit_tests.clock import Clock
+
 
 @pytest.fixture
 def http() -> Iterator[requests_mock.Mocker]:
@@ -17,3 +19,9 @@ def http() -> Iterator[requests_mock.Mocker]:
 def waits() -> list[float]:
     """The waits in seconds that were slept through, where `waits.append` is the sleep."""
     return []
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until the test, or a sleep on it, moves it."""
+    return Clock()

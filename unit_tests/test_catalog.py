@@ -9,9 +9,6 @@ from typing import Any
 import orjson
 import pytest
 from airbyte_cdk.models import (
-    AirbyteRecordMessage,
-    AirbyteStream,
-    ConfiguredAirbyteCatalog,
     ConfiguredAirbyteStream,
     DestinationSyncMode,
     StreamDescriptor,
@@ -19,8 +16,9 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust.catalog import SUPPORTED_SYNC_MODES, configured_streams, read_catalog
-from destination_dust.document import Stream, to_document
+from destination_dust.document import Stream
 from destination_dust.errors import DustConfigError
+from unit_tests.builders import catalog_of, configured, document_of
 
 USERS = {
     "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
@@ -30,33 +28,14 @@ USERS = {
 }
 
 
-def configured(
-    name: str,
-    namespace: str | None = None,
-    primary_key: Any = None,
-    mode: DestinationSyncMode = DestinationSyncMode.append,
-) -> ConfiguredAirbyteStream:
-    return ConfiguredAirbyteStream(
-        stream=AirbyteStream(
-            name=name,
-            namespace=namespace,
-            json_schema={},
-            supported_sync_modes=[SyncMode.full_refresh],
-        ),
-        sync_mode=SyncMode.full_refresh,
-        destination_sync_mode=mode,
-        primary_key=primary_key,
-    )
-
-
 def streams_of(*streams: ConfiguredAirbyteStream) -> dict[tuple[str | None, str], Stream]:
-    return configured_streams(ConfiguredAirbyteCatalog(streams=list(streams)))
+    return configured_streams(catalog_of(*streams))
 
 
 def id_of(stream: Stream, *key: str) -> str:
     """Return the document id of a record whose fields `0`, `1`, ... hold the key."""
     data = {str(part): value for part, value in enumerate(key)}
-    return to_document(stream, AirbyteRecordMessage(stream=stream.name, data=data, emitted_at=1)).id
+    return document_of(stream, data).id
 
 
 def shown(error: DustConfigError) -> tuple[str, StreamDescriptor | None]:

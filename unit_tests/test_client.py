@@ -14,11 +14,11 @@ import pytest
 import requests
 import requests_mock
 import urllib3
-from airbyte_cdk.models import AirbyteRecordMessage, FailureType
+from airbyte_cdk.models import FailureType
 
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig
-from destination_dust.document import Document, Stream, to_document
+from destination_dust.document import Document
 from destination_dust.errors import (
     DustConfigError,
     DustError,
@@ -26,6 +26,8 @@ from destination_dust.errors import (
     DustUnavailableError,
 )
 from destination_dust.retry import Effort
+from unit_tests.builders import EVENTS, USERS, document_of
+from unit_tests.clock import Clock
 
 KEY = "sk-very-secret"
 CONFIG = DustConfig(KEY, "w1", "vlt_1", "dts_1")
@@ -33,14 +35,11 @@ BASE = "https://dust.tt/api/v1/w/w1/spaces/vlt_1"
 HYPHEN = f"{BASE}/data-sources/dts_1/documents"
 UNDERSCORE = f"{BASE}/data_sources/dts_1/documents"
 
-USERS = Stream("users", primary_key=(("id",),))
-
 Answer = dict[str, Any]
 
 
 def user(id_: int = 1, **data: object) -> Document:
-    record = AirbyteRecordMessage(stream="users", data={"id": id_, **data}, emitted_at=1)
-    return to_document(USERS, record)
+    return document_of(USERS, {"id": id_, **data}, emitted_at_ms=1)
 
 
 # What live Dust answers to an upsert with `light_document_output`: it does not name the document.
@@ -64,6 +63,7 @@ def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Ans
 
 NOT_FOUND: Answer = {"status_code": 404, "text": "404 Not Found"}
 LISTED: Answer = {"json": {"documents": [], "total": 0}}
+DELETED: Answer = {"json": {"document": {"document_id": "users-1"}}}
 
 
 @pytest.fixture
@@ -197,19 +197,24 @@ def test_a_failed_list_names_the_streams_it_is_for(
     http: requests_mock.Mocker, client: DustClient
 ) -> None:
     http.get(HYPHEN, **refusal(403))
-    streams = [USERS, Stream("orders")]
+    streams = [USERS, EVENTS]
     message = failure_of(lambda: client.list_documents(limit=9, streams=streams), DustConfigError)
     assert message.startswith(
         "Could not list the data source's documents for stream 'users' and 1 more: "
     )
 
 
-def test_a_document_is_deleted_by_its_id(http: requests_mock.Mocker, client: DustClient) -> None:
+@pytest.mark.parametrize(
+    ("id_", "path"), [("users-1", "users-1"), ("a/b c?d", "a%2Fb%20c%3Fd")], ids=["plain", "odd"]
+)
+def test_a_document_is_deleted_by_its_id(
+    http: requests_mock.Mocker, client: DustClient, id_: str, path: str
+) -> None:
     """An id that the connector did not make is percent-encoded."""
-    http.delete(f"{HYPHEN}/a%2Fb%20c", json={"document": {"document_id": "a/b c"}})
-    client.delete_document("a/b c", USERS)
-    assert http.call_count == 1
-    assert http.request_history[0].body is None
+    http.delete(requests_mock.ANY, json={"document": {"document_id": id_}})
+    client.delete_document(id_, USERS)
+    (sent,) = http.request_history
+    assert (sent.url, sent.body) == (f"{HYPHEN}/{path}", None)
 
 
 @pytest.mark.parametrize(
@@ -223,25 +228,6 @@ def test_a_delete_is_done_when_dust_names_the_document(
     message = failure_of(lambda: client.delete_document("users-1", USERS), DustUnavailableError)
     assert message.startswith("Could not delete document 'users-1' of stream 'users': ")
     assert http.call_count == 4
-
-
-def test_nothing_is_waited_for_beyond_the_time_limit(
-    http: requests_mock.Mocker, waits: list[float]
-) -> None:
-    """Then what is said is why the last request failed."""
-    throttled = {**refusal(429, "rate_limit_error", "Slow."), "headers": {"Retry-After": "20"}}
-    http.get(HYPHEN, [throttled])
-    now_s = 0.0
-
-    def sleep(wait_s: float) -> None:
-        nonlocal now_s
-        now_s += wait_s
-        waits.append(wait_s)
-
-    hurried = DustClient(CONFIG, time_limit_s=45, clock=lambda: now_s, sleep=sleep)
-    assert "429 rate_limit_error" in failure_of(hurried.check_connection, DustUnavailableError)
-    assert waits == [20, 20]
-    assert http.request_history[-1].timeout == (5, 5)
 
 
 # Routes
@@ -417,25 +403,79 @@ def test_nothing_else_is_retried(
     assert waits == []
 
 
-@pytest.mark.parametrize("answers", [[429] * 40, [503, 429, 503] + [429] * 40])
-def test_a_429_is_waited_for_longer_than_any_other_failure(
-    http: requests_mock.Mocker, waits: list[float], answers: list[int]
+# Time
+
+
+@pytest.fixture
+def timed(clock: Clock) -> DustClient:
+    """A client for which only waits take time."""
+    return DustClient(CONFIG, clock=clock, sleep=clock.sleep)
+
+
+THROTTLED = refusal(429, "rate_limit_error")
+
+
+def test_a_429_is_waited_out_until_a_slot_of_the_clients_own_is_free(
+    http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    """Others may hold every slot of the window; in the end Dust's own message is reported."""
-    now_s = 0.0
+    """And the upsert after it waits for its turn, too."""
+    http.post(f"{HYPHEN}/users-1", **stored())
+    http.post(f"{HYPHEN}/users-2", [THROTTLED, stored()])
+    timed.upsert_document(user(1))
+    clock.now_s += 10
+    timed.upsert_document(user(2))
+    assert clock.waits_s == [50]
+    timed.upsert_document(user(1))
+    assert clock.waits_s[1] > 0
+    assert timed.efforts[USERS.key].rate_limit_wait_s == sum(clock.waits_s)
 
-    def sleep(wait_s: float) -> None:
-        nonlocal now_s
-        now_s += wait_s
-        waits.append(wait_s)
 
-    patient = DustClient(CONFIG, clock=lambda: now_s, sleep=sleep)
-    throttled = refusal(429, "rate_limit_error", "You have reached the maximum.")
-    others = {429: throttled, 503: refusal(503)}
-    http.post(f"{HYPHEN}/users-1", [others[status] for status in answers])
-    message = failure_of(lambda: patient.upsert_document(user()), DustUnavailableError)
-    assert 60 < sum(waits) < 300
-    assert 'Dust answered 429 rate_limit_error, "You have reached the maximum."' in message
+def test_an_upsert_that_failed_may_have_taken_a_slot(
+    http: requests_mock.Mocker, timed: DustClient, clock: Clock
+) -> None:
+    http.post(f"{HYPHEN}/users-1", [refusal(503), THROTTLED, stored()])
+    timed.upsert_document(user())
+    assert sum(clock.waits_s) == pytest.approx(60)
+
+
+def test_a_throttled_upsert_has_taken_no_slot(
+    http: requests_mock.Mocker, timed: DustClient, clock: Clock
+) -> None:
+    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    timed.upsert_document(user())
+    assert sum(clock.waits_s) < 10
+
+
+def test_a_list_and_a_delete_take_no_slot(
+    http: requests_mock.Mocker, timed: DustClient, clock: Clock
+) -> None:
+    """The rate limit is one of upserts."""
+    http.get(HYPHEN, **LISTED)
+    http.delete(f"{HYPHEN}/users-1", **DELETED)
+    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    timed.list_documents(limit=1)
+    timed.delete_document("users-1", USERS)
+    timed.upsert_document(user())
+    assert sum(clock.waits_s) < 10
+
+
+def test_nothing_is_tried_again_beyond_the_time_limit(
+    http: requests_mock.Mocker, clock: Clock
+) -> None:
+    http.get(HYPHEN, **refusal(503))
+    limited = DustClient(CONFIG, time_limit_s=5, clock=clock, sleep=clock.sleep)
+    message = failure_of(limited.check_connection, DustUnavailableError)
+    assert "Dust answered 503" in message
+    assert len(clock.waits_s) == 2
+
+
+def test_a_request_may_take_the_time_that_is_left(http: requests_mock.Mocker, clock: Clock) -> None:
+    http.get(HYPHEN, [refusal(503), LISTED])
+    limited = DustClient(CONFIG, time_limit_s=45, clock=clock, sleep=clock.sleep)
+    limited.check_connection()
+    first, second = (request.timeout for request in http.request_history)
+    assert first == (10, 45)
+    assert second == pytest.approx((10, 45 - sum(clock.waits_s)))
 
 
 # Errors

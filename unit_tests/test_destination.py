@@ -14,20 +14,18 @@ import requests_mock
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
-    AirbyteRecordMessage,
-    AirbyteStream,
     ConfiguredAirbyteCatalog,
-    ConfiguredAirbyteStream,
     DestinationSyncMode,
     FailureType,
     Status,
-    SyncMode,
     Type,
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 
 from destination_dust.destination import DestinationDust
+from destination_dust.document import Stream
 from destination_dust.errors import DustError
+from unit_tests.builders import USERS, catalog_of, configured, record_of
 
 CONFIG = {
     "api_key": " sk-very-secret\n",
@@ -46,14 +44,11 @@ def _no_secrets() -> None:
 
 
 def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
-    stream = AirbyteStream(name="users", json_schema={}, supported_sync_modes=[])
-    return ConfiguredAirbyteCatalog(
-        [ConfiguredAirbyteStream(stream, SyncMode.full_refresh, mode, primary_key=[["id"]])]
-    )
+    return catalog_of(configured("users", primary_key=[["id"]], mode=mode))
 
 
-def record(id_: object, stream: str = "users") -> AirbyteMessage:
-    message = AirbyteRecordMessage(stream=stream, data={"id": id_, "note": "hidden"}, emitted_at=1)
+def record(id_: object, stream: Stream = USERS) -> AirbyteMessage:
+    message = record_of(stream, {"id": id_, "note": "hidden"})
     return AirbyteMessage(type=Type.RECORD, record=message)
 
 

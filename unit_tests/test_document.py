@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from airbyte_cdk.models import AirbyteRecordMessage, StreamDescriptor
+from airbyte_cdk.models import StreamDescriptor
 
 from destination_dust import exact_json
 from destination_dust.document import (
@@ -21,27 +21,13 @@ from destination_dust.document import (
     clip,
     document_id,
     source_url_of,
-    to_document,
 )
+from unit_tests.builders import EMITTED_AT_MS, EVENTS, USERS, document_of
 
-USERS = Stream("users", primary_key=(("id",),))
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
-EVENTS = Stream("events")
 NESTED = Stream("users", primary_key=(("user", "id"),))
 
 X232 = "x" * 232
-EMITTED_AT_MS = 1736365559000
-
-
-def document_of(stream: Stream, data: str, emitted_at_ms: int = EMITTED_AT_MS) -> Document:
-    """Return the document of a record whose data is given as JSON."""
-    record = AirbyteRecordMessage(
-        stream=stream.name,
-        namespace=stream.namespace,
-        data=exact_json.loads(data),
-        emitted_at=emitted_at_ms,
-    )
-    return to_document(stream, record)
 
 
 def with_fields(**fields: object) -> Document:
@@ -555,7 +541,7 @@ def test_names_that_differ_only_in_control_characters_give_different_ids() -> No
 
 def test_an_id_is_the_same_in_every_process() -> None:
     script = (
-        "from unit_tests.test_document import EVENTS, USERS, document_of\n"
+        "from unit_tests.builders import EVENTS, USERS, document_of\n"
         'print(document_of(USERS, \'{"id": {"c": 1, "a": 2, "b": 3}}\').id)\n'
         'print(document_of(EVENTS, \'{"c": 1, "a": 2, "b": {"e": 1, "d": 2}}\').id)\n'
     )
@@ -579,19 +565,16 @@ def test_an_id_is_the_same_in_every_process() -> None:
 
 @pytest.mark.parametrize("key", ["deadbeefdeadbeef", "0123456789abcdef"])
 def test_a_key_that_could_be_the_hash_of_a_record_without_key_gets_a_digest(key: str) -> None:
-    stream = Stream("users", primary_key=(("id",),))
-    assert re.fullmatch(rf"users-{key}-[0-9a-f]{{16}}", document_id(stream, (key,), {}))
+    assert re.fullmatch(rf"users-{key}-[0-9a-f]{{16}}", document_id(USERS, (key,), {}))
 
 
 def test_sixteen_decimal_digits_are_a_plain_key() -> None:
-    stream = Stream("users", primary_key=(("id",),))
-    assert document_id(stream, ("1736365559000123",), {}) == "users-1736365559000123"
+    assert document_id(USERS, ("1736365559000123",), {}) == "users-1736365559000123"
 
 
 def test_a_record_without_its_key_never_shares_an_id_with_a_key_that_looks_like_its_hash() -> None:
-    stream = Stream("users", primary_key=(("id",),))
-    without_key = document_id(stream, None, {"id": None, "v": 1})
-    assert document_id(stream, (without_key.removeprefix("users-"),), {}) != without_key
+    without_key = document_id(USERS, None, {"id": None, "v": 1})
+    assert document_id(USERS, (without_key.removeprefix("users-"),), {}) != without_key
 
 
 @pytest.mark.parametrize("host", ["\U0002ebf0.com", "xn--8g0n.com"])
@@ -630,5 +613,4 @@ def test_a_deleted_record_is_a_deletion_where_its_key_tells_of_which_document(
     is_deduped: bool, data: dict[str, Any], is_deletion: bool
 ) -> None:
     stream = Stream("users", primary_key=(("id",),), is_deduped=is_deduped)
-    record = AirbyteRecordMessage(stream="users", data=data, emitted_at=1)
-    assert to_document(stream, record).is_deletion is is_deletion
+    assert document_of(stream, data).is_deletion is is_deletion

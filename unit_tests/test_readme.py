@@ -7,11 +7,8 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from airbyte_cdk.models import AirbyteRecordMessage
-
-from destination_dust import exact_json
-from destination_dust.document import Stream, to_document
 from destination_dust.failures import MEANINGS
+from unit_tests.builders import USERS, document_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,17 +28,13 @@ def test_the_settings_table_is_that_of_the_spec() -> None:
 
 def test_the_example_record_becomes_the_example_document() -> None:
     record, expected = re.findall(r"```json\n(.+?)```", README, flags=re.DOTALL)[:2]
-    stream = Stream("users", primary_key=(("id",),))
-    message = AirbyteRecordMessage("users", exact_json.loads(record), 1736365559000)
-    example = to_document(stream, message)
+    example = document_of(USERS, record)
     assert json.loads(json.dumps(example.payload())) == json.loads(expected)
     assert f"becomes the document `{example.id}`" in README
 
 
 def test_the_example_of_a_digest_is_real() -> None:
-    stream = Stream("users", primary_key=(("id",),))
-    example = to_document(stream, AirbyteRecordMessage("users", {"id": "a b"}, 1))
-    assert f"`{example.id}`" in README
+    assert f"`{document_of(USERS, {'id': 'a b'}).id}`" in README
 
 
 def test_the_page_for_users_explains_each_error_of_dust() -> None:
@@ -54,10 +47,12 @@ def test_the_layout_names_each_file() -> None:
     layout = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     patterns = re.findall(r"`([^`\s]+)`", layout)
     suffixes = {".py", ".json", ".txt", ".yml", ".yaml", ".md", ".svg", ".toml"}
+    rooms = ("integration_tests/", "integration_tests/*/")
+    folders = ("", "destination_dust/", *rooms, "benchmarks/", "docs/")
     files = [
         str(file.relative_to(ROOT))
-        for folder in ("destination_dust", "integration_tests", "benchmarks", "docs", ".")
-        for file in (ROOT / folder).iterdir()
+        for folder in folders
+        for file in ROOT.glob(f"{folder}*")
         if file.suffix in suffixes and file.name != "__init__.py"
     ]
     assert len(files) > 40

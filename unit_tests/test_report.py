@@ -4,30 +4,16 @@ import logging
 from dataclasses import replace
 
 import pytest
-from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.document import Stream, StreamKey, to_document
+from destination_dust.document import Stream, StreamKey
 from destination_dust.report import SyncReport
 from destination_dust.retry import Effort
+from unit_tests.builders import EVENTS, USERS, document_of, record_of
+from unit_tests.clock import Clock
 
-USERS = Stream("users", primary_key=(("id",),))
-USERS_EU = Stream("users", namespace="eu", primary_key=(("id",),))
-EVENTS = Stream("events")
+USERS_EU = replace(USERS, namespace="eu")
 GHOSTS = Stream("ghosts")
 GHOSTS_EU = Stream("ghosts", namespace="eu")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -43,17 +29,8 @@ def report(
     return SyncReport([stream.key for stream in (USERS, EVENTS, USERS_EU)], efforts, clock=clock)
 
 
-def record_of(stream: Stream, id_: str | None = "hunter2") -> AirbyteRecordMessage:
-    return AirbyteRecordMessage(
-        stream=stream.name,
-        namespace=stream.namespace,
-        data={"id": id_, "name": "hunter2"},
-        emitted_at=1,
-    )
-
-
 def store(report: SyncReport, stream: Stream, *, id_: str | None = "hunter2") -> None:
-    report.stored(to_document(stream, record_of(stream, id_)))
+    report.stored(document_of(stream, {"id": id_, "name": "hunter2"}))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -144,7 +121,7 @@ def test_records_of_a_stream_out_of_the_catalog_give_one_warning_and_a_count(
 ) -> None:
     with report:
         for stream in (GHOSTS, GHOSTS, GHOSTS_EU, GHOSTS):
-            report.ignored(record_of(stream))
+            report.ignored(record_of(stream, {}))
 
     name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
     assert [(level, text) for level, text in said(caplog) if "ghosts" in text] == [
@@ -190,7 +167,7 @@ def test_a_report_never_holds_what_is_in_a_record(
         clock.now_s += 31
         store(report, USERS)
         store(report, USERS, id_=None)
-        report.ignored(record_of(GHOSTS))
+        report.ignored(record_of(GHOSTS, {"name": "hunter2"}))
 
     assert len(said(caplog)) == 7
     assert "hunter2" not in caplog.text
@@ -202,7 +179,7 @@ def test_deletions_and_stale_documents_are_counted(
     """The first in the summary, the others when the stream has been replaced."""
     with report:
         store(report, USERS)
-        report.deleted(to_document(USERS, record_of(USERS)))
+        report.deleted(document_of(USERS, {"id": 1}))
         report.swept(EVENTS)
         clock.now_s += 30.0
         report.swept(EVENTS)
@@ -224,9 +201,8 @@ def test_a_deletion_without_a_key_is_warned_of_once(
     report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     events = replace(EVENTS, is_deduped=True)
-    record = AirbyteRecordMessage("events", {"_ab_cdc_deleted_at": "2026-11-24"}, 1)
     for _ in range(3):
-        report.stored(to_document(events, record))
+        report.stored(document_of(events, {"_ab_cdc_deleted_at": "2026-11-24"}))
     assert said(caplog) == [
         (
             "WARNING",

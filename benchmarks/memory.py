@@ -1,6 +1,6 @@
 """Measure the connector's peak memory: over many records, and for one large record.
 
-    python -m integration_tests.measure_memory
+    python -m benchmarks.memory
 
 Prints the peak of the process in MiB after 500 and after 100,000 small records, and for records of
 1 KB and 2 MB.
@@ -12,10 +12,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from integration_tests.connector import catalog, record, state, stream, writing
+from integration_tests.connector import USERS, record, state, writing
 from integration_tests.local_dust import LocalDust, Options
-
-_CATALOG = catalog(stream("users", "id"))
 
 
 def main() -> None:
@@ -33,7 +31,7 @@ def main() -> None:
 
 def _peak_mib(lines: Iterable[bytes]) -> float:
     options = Options(upserts_per_window=10**9, max_text_utf16_units=10**9)
-    with LocalDust(options) as dust, writing(dust.config, _CATALOG) as process:
+    with LocalDust(options) as dust, writing(dust.config, USERS) as process:
         assert process.stdin
         assert process.stdout
         for line in lines:

@@ -7,7 +7,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from integration_tests.connector import environment
+from integration_tests.connector.process import environment
 
 
 def make(folder: Path, *, with_packages_of_this_one: bool = True) -> Path:

@@ -18,9 +18,9 @@ from typing import Any
 from integration_tests import connector
 from integration_tests.exchanges import Answer, Exchange, read_exchanges
 from integration_tests.local_dust import LocalDust, Options
-from integration_tests.sync_sample import CATALOG, MESSAGES
+from integration_tests.sample import MESSAGES, read_catalog
 
-_SCRIPT = Path(__file__).parent / "dust_client" / "parse.cjs"
+_SCRIPT = Path(__file__).parent / "parse.cjs"
 
 
 def main() -> None:
@@ -35,9 +35,8 @@ def main() -> None:
 
 def _requests_of_a_sync() -> Iterator[dict[str, Any]]:
     """Yield the body of each upsert while the connector syncs the sample."""
-    catalog = json.loads(CATALOG.read_text(encoding="utf-8"))
     with LocalDust(Options(upserts_per_window=10**9)) as dust:
-        run = connector.write(dust.config, catalog, MESSAGES.read_bytes().splitlines())
+        run = connector.write(dust.config, read_catalog(), MESSAGES.read_bytes().splitlines())
     if run.exit_code != 0:
         sys.exit(f"{run.stderr.decode()}\nThe connector ended with exit code {run.exit_code}.")
     for request in dust.requests:

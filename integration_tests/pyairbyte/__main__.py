@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from pathlib import Path
 
 from integration_tests.connector import ROOT, environment
 from integration_tests.local_dust import LocalDust, Options
@@ -25,11 +26,11 @@ _PROGRAMS = {
 
 
 def main() -> None:
-    """Run `pyairbyte_sync.py`, then compare Dust with what it says it sent."""
+    """Run `faker_to_dust.py`, then compare Dust with what it says it sent."""
     python, *connectors = (
         str(ROOT / f".venv-{name}" / "bin" / program) for name, program in _PROGRAMS.items()
     )
-    script = str(ROOT / "integration_tests" / "pyairbyte_sync.py")
+    script = str(Path(__file__).parent / "faker_to_dust.py")
     with LocalDust(Options(upserts_per_window=10**9)) as dust, tempfile.TemporaryDirectory() as tmp:
         done = subprocess.run(
             [python, "-W", "ignore", script, *connectors, json.dumps(dust.config)],

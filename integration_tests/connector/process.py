@@ -14,10 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-COMMAND = (sys.executable, str(ROOT / "main.py"))
+from integration_tests.connector.messages import Message
 
-Message = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, str(ROOT / "main.py"))
 
 
 @dataclass(frozen=True)
@@ -122,51 +122,6 @@ def environment(**env: str) -> dict[str, str]:
     dropped = ("PYTHONUNBUFFERED", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     kept = {name: value for name, value in os.environ.items() if name.upper() not in dropped}
     return {**kept, **env}
-
-
-def catalog(*streams: Message) -> Message:
-    """Return a configured catalog of streams made by `stream`."""
-    return {"streams": list(streams)}
-
-
-def stream(
-    name: str,
-    primary_key: Any = None,
-    *,
-    namespace: str | None = None,
-    mode: str = "append_dedup",
-) -> Message:
-    """Return a configured stream; a `primary_key` of "id" stands for [["id"]]."""
-    key = [[primary_key]] if isinstance(primary_key, str) else primary_key
-    return {
-        "stream": {
-            "name": name,
-            "namespace": namespace,
-            "json_schema": {},
-            "supported_sync_modes": ["full_refresh", "incremental"],
-        },
-        "sync_mode": "incremental",
-        "destination_sync_mode": mode,
-        "primary_key": key,
-    }
-
-
-def record(stream: str, data: Any, *, namespace: str | None = None) -> bytes:
-    """Return a RECORD line; `data` may be the JSON text itself."""
-    text = data if isinstance(data, str) else json.dumps(data)
-    where = "" if namespace is None else f'"namespace":{json.dumps(namespace)},'
-    return (
-        f'{{"type":"RECORD","record":{{{where}"stream":{json.dumps(stream)},"data":{text},'
-        '"emitted_at":1736365559000}}'
-    ).encode()
-
-
-def state(cursor: object) -> bytes:
-    """Return a STATE line as Airbyte sends it since 1.7: with an id that must come back."""
-    return (
-        f'{{"type":"STATE","state":{{"type":"STREAM","stream":{{"stream_descriptor":'
-        f'{{"name":"users"}},"stream_state":{{"cursor":{json.dumps(cursor)}}}}}}},"id":7}}'
-    ).encode()
 
 
 @contextmanager

@@ -1,18 +1,16 @@
-"""How a sync fails: with the reason, and without a STATE ahead of its data."""
+"""How the process of a sync fails: with the reason, and without a STATE ahead of its data."""
 
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
 
 from integration_tests import connector
-from integration_tests.connector import catalog, record, state, stream
+from integration_tests.connector import USERS, catalog, record, state, stream
 from integration_tests.local_dust import Fault, LocalDust
 
-USERS = catalog(stream("users", "id"))
 SECRET = "a secret of the record"
 
 QUOTA = Fault(
@@ -64,15 +62,8 @@ def test_neither_key_nor_record_contents_show_in_a_failure(dust: LocalDust) -> N
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Fault(status=503), id="503"),
-        pytest.param(Fault(status=500, body=b"<html>", after_work=True), id="500 after the work"),
-        pytest.param(Fault(ending="reset"), id="connection reset"),
-        pytest.param(Fault(ending="truncated"), id="truncated answer"),
         pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200 with HTML"),
-        pytest.param(
-            Fault(status=200, body=b'{"document":{"document_id":"x"}}'), id="another's answer"
-        ),
-        pytest.param(Fault(status=429, headers={"Retry-After": "0"}), id="429"),
+        pytest.param(Fault(ending="reset"), id="connection reset"),
     ],
 )
 def test_a_passing_fault_costs_a_retry_and_nothing_else(dust: LocalDust, fault: Fault) -> None:
@@ -86,55 +77,17 @@ def test_a_passing_fault_costs_a_retry_and_nothing_else(dust: LocalDust, fault: 
     assert any("Retry 1 in " in warning for warning in run.logs("WARN"))
 
 
-def test_a_dead_server_fails_the_sync_as_transient() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    config = {**LocalDust().config, "base_url": f"http://127.0.0.1:{port}"}
-    run = connector.write(config, USERS, [record("users", {"id": 1}), state(1)])
-    assert run.exit_code == 1
-    assert run.states == []
-    assert run.error["failure_type"] == "transient_error"
-    assert f"127.0.0.1:{port} refused the connection" in run.error["message"]
-
-
-LINE_OF_RECORD = record("users", {"id": 2, "note": SECRET})
-
-
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        pytest.param(LINE_OF_RECORD[:-20], "it is not JSON", id="truncated"),
-        pytest.param(b"{not json " + SECRET.encode(), "it is not JSON", id="not JSON"),
         pytest.param(
-            record("users", f'{{"id":NaN,"note":"{SECRET}"}}'), "NaN or Infinity", id="NaN"
-        ),
-        pytest.param(record("users", '{"id":-Infinity}'), "NaN or Infinity", id="Infinity"),
-        pytest.param(
-            record("users", '{"id":"?"}').replace(b"?", b"\xff"), "is not UTF-8", id="not UTF-8"
+            record("users", {"id": 2, "note": SECRET})[:-20], "it is not JSON", id="truncated"
         ),
         pytest.param(
             record("users", '{"a":' * 100_000 + "1" + "}" * 100_000),
             "nests deeper than 500 levels",
             id="nested too deeply",
         ),
-        pytest.param(
-            b'{"type":"RECORD","record":{"data":{"id":2},"emitted_at":1}}',
-            "without the name of a stream",
-            id="no stream",
-        ),
-        pytest.param(
-            b'{"type":"RECORD","record":{"stream":"users","data":[1],"emitted_at":1}}',
-            "without a 'data' object",
-            id="data is no object",
-        ),
-        pytest.param(
-            b'{"type":"RECORD","record":{"stream":"users","data":{"id":2},"emitted_at":1.5}}',
-            "without an integer 'emitted_at'",
-            id="emitted_at is no integer",
-        ),
-        pytest.param(b'{"type":"RECORD"}', "without a 'record' object", id="no record"),
-        pytest.param(b'{"type":"STATE","state":[]}', "without a 'state' object", id="no state"),
     ],
 )
 def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust, line: bytes, reason: str) -> None:
@@ -190,9 +143,6 @@ def test_noise_between_messages_is_passed_over(dust: LocalDust) -> None:
         ),
         pytest.param(
             stream("users", ["id"]), "is not a configured Airbyte catalog", id="key is no path"
-        ),
-        pytest.param(
-            stream("users", [[]]), "'users' is not a list of paths", id="path without a name"
         ),
     ],
 )

@@ -1,6 +1,6 @@
 """Sync source-faker into a Dust with PyAirbyte, in an environment that has it.
 
-    python pyairbyte_sync.py SOURCE_FAKER DESTINATION_DUST SETTINGS
+    python faker_to_dust.py SOURCE_FAKER DESTINATION_DUST SETTINGS
 
 The first two are the connectors' programs, the third is the destination's settings as JSON. Prints,
 as JSON, the ids of the records sent for each stream and the streams whose states came back.

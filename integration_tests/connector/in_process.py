@@ -1,17 +1,22 @@
-"""Runs a sync in this process over real HTTP, with the waits handed in: fast, for many cases."""
+"""Runs the connector in this process over real HTTP, with the waits handed in: for many cases."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
+from airbyte_cdk.models import (
+    AirbyteConnectionStatus,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+)
 
 from destination_dust.destination import DestinationDust
 from destination_dust.errors import DustError
 from destination_dust.protocol import StateLine, read_messages
-from integration_tests.connector import Message
+from integration_tests.connector.messages import Message
 
 
 @dataclass
@@ -23,15 +28,25 @@ class Sync:
     error: DustError | None = None
 
 
+def configured(catalog: Message) -> ConfiguredAirbyteCatalog:
+    """Return a catalog as the CDK reads it."""
+    return ConfiguredAirbyteCatalogSerializer.load(catalog)
+
+
 def sync(config: Message, catalog: Message, lines: Iterable[bytes], **client_options: Any) -> Sync:
     """Write the lines, with waits that take no time unless the options say otherwise."""
     done = Sync()
-    options = {"sleep": done.waits_s.append, **client_options}
-    streams = ConfiguredAirbyteCatalogSerializer.load(catalog)
+    destination = DestinationDust(**{"sleep": done.waits_s.append, **client_options})
     try:
-        for message in DestinationDust(**options).write(config, streams, read_messages(lines)):
+        for message in destination.write(config, configured(catalog), read_messages(lines)):
             assert isinstance(message, StateLine)
             done.states.append(message.line)
     except DustError as error:
         done.error = error
     return done
+
+
+def check(config: Message) -> AirbyteConnectionStatus:
+    """Return the status of the settings, with waits that take no time."""
+    waits_s: list[float] = []
+    return DestinationDust(sleep=waits_s.append).check(logging.getLogger("airbyte"), config)

@@ -1,6 +1,6 @@
 """Sync a sample of real source-faker output into a local Dust, and show what is there then.
 
-    python -m integration_tests.sync_sample
+    make sync
 
 Exits with 1 when a record is missing in Dust or a STATE did not come back.
 """
@@ -15,10 +15,7 @@ from pathlib import Path
 
 from integration_tests import connector
 from integration_tests.local_dust import LocalDust
-
-SAMPLE = Path(__file__).parent / "sample"
-MESSAGES = SAMPLE / "messages.jsonl"
-CATALOG = SAMPLE / "catalog.json"
+from integration_tests.sample import CATALOG, MESSAGES
 
 _WIDTH = 150
 

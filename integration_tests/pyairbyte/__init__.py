@@ -1,0 +1,1 @@
+"""A whole sync by PyAirbyte, from source-faker into a local Dust."""

@@ -76,6 +76,7 @@ def test_what_airbyte_is_told() -> None:
     data = METADATA["data"]
     assert (data["connectorType"], data["connectorSubtype"]) == ("destination", "api")
     assert (data["releaseStage"], data["supportLevel"]) == ("alpha", "community")
+    assert data["supportsRefreshes"] is True
     assert data["tags"] == ["language:python", "cdk:python"]
     assert data["registryOverrides"] == {"oss": {"enabled": True}, "cloud": {"enabled": False}}
     assert data["allowedHosts"] == {"hosts": ["dust.tt", "eu.dust.tt", "${base_url}"]}
@@ -93,8 +94,10 @@ def test_the_version_is_the_same_everywhere() -> None:
     docs = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
     released = re.search(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
     in_the_docs = re.search(r"^\| (\d\S*) +\| (\S+)", docs, re.MULTILINE)
+    in_the_sql = re.search(r"docker_image_tag = '(\S+)'", docs)
     assert released
     assert in_the_docs
+    assert in_the_sql
     assert {
         destination_dust.__version__,
         project()["version"],
@@ -102,6 +105,7 @@ def test_the_version_is_the_same_everywhere() -> None:
         dockerfile().labels["io.airbyte.version"],
         released[1],
         in_the_docs[1],
+        in_the_sql[1],
     } == {destination_dust.__version__}
     assert released[2] == in_the_docs[2]
 

@@ -1,9 +1,10 @@
 """Sync source-faker into a Dust with PyAirbyte, in an environment that has it.
 
-    python faker_to_dust.py SOURCE_FAKER DESTINATION_DUST SETTINGS
+    python faker_to_dust.py SOURCE_FAKER DESTINATION_DUST SETTINGS STRATEGY USERS
 
-The first two are the connectors' programs, the third is the destination's settings as JSON. Prints,
-as JSON, the ids of the records sent for each stream and the streams whose states came back.
+The first two are the connectors' programs, then come the destination's settings as JSON, the name
+of a write strategy and how many users the source makes up. Prints, as JSON, the ids of the records
+sent for each stream and the streams whose states came back.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import airbyte
 from airbyte.strategies import WriteStrategy
 
 
-def main(source_faker: str, destination_dust: str, settings: str) -> None:
+def main(
+    source_faker: str, destination_dust: str, settings: str, strategy: str, users: str
+) -> None:
     """Check, sync, and read the source once more: with its seed it sends the same again."""
     source = airbyte.get_source(
         "source-faker",
-        config={"count": 2000, "seed": 1},
+        config={"count": int(users), "seed": 1},
         streams="*",
         local_executable=source_faker,
     )
@@ -31,9 +34,15 @@ def main(source_faker: str, destination_dust: str, settings: str) -> None:
         "destination-dust", config=json.loads(settings), local_executable=destination_dust
     )
     destination.check()
-    # A cache would add columns of its own to the records.
+    write_strategy = WriteStrategy[strategy]
     result = destination.write(
-        source, write_strategy=WriteStrategy.APPEND, cache=False, state_cache=False
+        source,
+        write_strategy=write_strategy,
+        # Replacing asks for a full refresh: without, only changes are read.
+        force_full_refresh=write_strategy is WriteStrategy.REPLACE,
+        # A cache would add columns of its own to the records.
+        cache=False,
+        state_cache=False,
     )
     sent = {
         stream: [record["id"] for record in source.get_records(stream).fetch_all()]

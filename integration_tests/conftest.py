@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,3 +13,11 @@ def dust() -> Iterator[LocalDust]:
     """A local Dust that limits no rate."""
     with LocalDust(Options(upserts_per_window=10**9)) as dust:
         yield dust
+
+
+@pytest.fixture(autouse=True, scope="session")
+def signals_as_in_the_foreground() -> None:
+    """What a shell ignores for tests in the background, or nohup, the connector would ignore."""
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)

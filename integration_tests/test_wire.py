@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -242,9 +243,16 @@ def test_a_check_ends_in_time_also_where_no_timeout_reaches(
 ) -> None:
     """As in the look-up of a name, here in the wait before a retry."""
     monkeypatch.setattr(destination, "CHECK_TIME_LIMIT_S", 0.5)
+    is_over = threading.Event()
+
+    def hang(_wait_s: float) -> None:
+        is_over.wait()
+        sys.exit("Nobody waits for the check any more.")
+
     with server(sends(b"HTTP/1.1 503 Not Now\r\nContent-Length: 0\r\n\r\n")) as base_url:
-        status = DestinationDust(sleep=lambda _: time.sleep(5)).check(
+        status = DestinationDust(sleep=hang).check(
             logging.getLogger("airbyte"), {**LocalDust().config, "base_url": base_url}
         )
+    is_over.set()
     assert status.status is Status.FAILED
     assert "The check did not end within 0.5 s" in str(status.message)

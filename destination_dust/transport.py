@@ -227,7 +227,7 @@ class _OneHostAdapter(HTTPAdapter):
     def _one_pool(self, get: Callable[[], Any]) -> Any:
         if self._pool is None:
             pool = self._pool = get()
-            bounded = {"response_class": partial(_BoundedResponse, self)}
+            bounded = {"response_class": staticmethod(partial(_BoundedResponse, self))}
             pool.ConnectionCls = type("BoundedConnection", (pool.ConnectionCls,), bounded)
         return self._pool
 

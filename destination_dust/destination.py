@@ -87,7 +87,7 @@ class DestinationDust(Destination):
             for message in input_messages:
                 replacements.note(message)
                 if (record := message.record) is not None:
-                    stream = streams.get((record.namespace, record.stream))
+                    stream = streams.get((record.namespace or None, record.stream))
                     if stream is None:
                         report.ignored(record)
                         continue

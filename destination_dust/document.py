@@ -74,10 +74,17 @@ class Stream:
     @cached_property
     def origin_tags(self) -> tuple[str, ...]:
         """Return the tags that say of which stream a document is."""
-        tags = [STREAM_TAG + self.name]
-        if self.namespace:
-            tags.append(NAMESPACE_TAG + self.namespace)
-        return tuple(_tag(text) for text in tags)
+        return tuple(_tag(text) for text in self._origin)
+
+    @property
+    def has_exact_tags(self) -> bool:
+        """Tell whether the tags of origin hold the stream's names as they are, and in full."""
+        return self.origin_tags == self._origin
+
+    @property
+    def _origin(self) -> tuple[str, ...]:
+        stream = STREAM_TAG + self.name
+        return (stream, NAMESPACE_TAG + self.namespace) if self.namespace else (stream,)
 
     @cached_property
     def generation_tag(self) -> str | None:

@@ -48,8 +48,7 @@ _STATUSES = {status.value: status for status in AirbyteStreamStatus}
 class StateLine(AirbyteMessage):
     """A STATE as the line it came in: only so does it go back with all its fields.
 
-    Its `state` says no more than of which stream it is and whether it has content, and is None
-    where it is not that of one stream.
+    Its `state` is for reading only, and None where it is not that of one stream.
     """
 
     line: bytes = b""
@@ -58,8 +57,8 @@ class StateLine(AirbyteMessage):
 def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
-    They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that hold the status of a
-    stream. Others are ignored, and so, with a warning, are lines that are no messages at all.
+    They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that tell how a stream or the
+    source ended. Others are ignored, and so, with a warning, are lines that are no messages at all.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -73,7 +72,7 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
                 raise _malformed(number, "it is a STATE without a 'state' object")
             yield StateLine(type=Type.STATE, state=_stream_state(content["state"]), line=line)
         elif kind == _TRACE:
-            if (trace := _stream_status(content.get("trace"))) is not None:
+            if (trace := _trace(content.get("trace"))) is not None:
                 yield AirbyteMessage(type=Type.TRACE, trace=trace)
         elif kind.strip().upper() == _RECORD:
             raise _malformed(number, "its type is RECORD in other letters")
@@ -178,18 +177,25 @@ def _stream_state(state: dict[str, Any]) -> AirbyteStateMessage | None:
     if state.get("type") != AirbyteStateType.STREAM.value or not isinstance(stream, dict):
         return None
     descriptor = _descriptor(stream.get("stream_descriptor"))
-    if descriptor is None:
+    if descriptor is None or not isinstance(stream.get("stream_state"), dict | None):
         return None
-    content = None if stream.get("stream_state") is None else AirbyteStateBlob()
+    content = stream.get("stream_state")
     return AirbyteStateMessage(
         type=AirbyteStateType.STREAM,
-        stream=AirbyteStreamState(stream_descriptor=descriptor, stream_state=content),
+        stream=AirbyteStreamState(
+            stream_descriptor=descriptor,
+            stream_state=AirbyteStateBlob(content) if isinstance(content, dict) else None,
+        ),
     )
 
 
-def _stream_status(trace: Any) -> AirbyteTraceMessage | None:
-    """Return the trace when it holds a known status of a stream, and None for any other."""
-    stream_status = trace.get("stream_status") if isinstance(trace, dict) else None
+def _trace(trace: Any) -> AirbyteTraceMessage | None:
+    """Return a trace of an error, or of a known status of a stream, and None for any other."""
+    if not isinstance(trace, dict):
+        return None
+    if trace.get("type") == TraceType.ERROR.value:
+        return AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=0)
+    stream_status = trace.get("stream_status")
     if not isinstance(stream_status, dict):
         return None
     descriptor = _descriptor(stream_status.get("stream_descriptor"))

@@ -33,22 +33,30 @@ from destination_dust.report import SyncReport, stream_name
 
 logger = logging.getLogger("airbyte")
 
-PAGE_DOCUMENTS = 1000
+PAGE_DOCUMENTS = 2000
 
-# Of a list in random order each pass sees about two thirds: twelve would do for 100,000 documents.
+# The list has no stable order: what a pass over several pages missed is found by one of these.
+_CLEAN_PASSES = 3
+# A list in random order takes about twelve passes for 100,000 documents.
 _MOST_PASSES = 30
+
+# With this the concurrent sources of Python's CDK end a stream that failed as one that did not.
+# Source: airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
+_STATE_OF_ANY_END = "__ab_no_cursor_state_message"
 
 _READ_INCREMENTALLY = (
     "it was read incrementally, so that only changes were sent. To replace it, read it as a full "
     "refresh."
 )
-_NOT_FINISHED = "the source did not finish it. The next sync that does will delete them."
+_NOT_FINISHED = "the source did not finish it. A later sync that replaces it deletes them."
 _NOT_TOLD = (
     "Airbyte did not tell whether the source has sent all of it. It does where the connector "
     "supports refreshes; for one that was added as a Docker image, set supports_refreshes to true "
     "in the row of its version in the table actor_definition_version of Airbyte's database."
 )
-_SAME_TAGS = "another stream of the connection has the same tags."
+_AMBIGUOUS_TAGS = (
+    "its tags are those of another stream, too, or may be: they are cut, or had control characters."
+)
 _OTHER_NAMESPACE = (
     "records of this name came in a namespace that the configured catalog does not hold, and they "
     "may be the stream's."
@@ -75,22 +83,22 @@ class Replacements:
         self._origins = Counter(stream.origin_tags for stream in streams.values())
         self._configured = streams.keys()
         self._names_elsewhere: set[str] = set()
-        self._statuses_are_told = False
+        self._failures_are_told = False
 
     def note(self, message: AirbyteMessage) -> None:
         """Take note of what a message of the input tells about the streams."""
         if not self._replaced:
             return
         if message.record is not None:
-            key: StreamKey = (message.record.namespace, message.record.stream)
+            key: StreamKey = (message.record.namespace or None, message.record.stream)
             if replaced := self._replaced.get(key):
                 replaced.is_told_complete = replaced.ends_with_its_last_state = False
             elif key not in self._configured:
                 self._names_elsewhere.add(message.record.stream)
-        elif message.trace is not None and message.trace.stream_status is not None:
+        elif message.trace is not None:
+            self._failures_are_told = True
             status = message.trace.stream_status
-            self._statuses_are_told = True
-            if replaced := self._told_of(status.stream_descriptor):
+            if status is not None and (replaced := self._told_of(status.stream_descriptor)):
                 replaced.is_told_complete = status.status is AirbyteStreamStatus.COMPLETE
         elif message.state is not None and message.state.stream is not None:
             state = message.state.stream
@@ -116,8 +124,9 @@ class Replacements:
             _sweep(client, complete, report)
 
     def _told_of(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        if descriptor.namespace:
-            return self._replaced.get((descriptor.namespace, descriptor.name))
+        replaced = self._replaced.get((descriptor.namespace or None, descriptor.name))
+        if descriptor.namespace or (replaced and not replaced.is_overwrite):
+            return replaced
         # PyAirbyte leaves the namespace out: the name alone decides, where it is unique.
         return self._by_unique_name.get(descriptor.name)
 
@@ -125,13 +134,15 @@ class Replacements:
         """Return why older documents are kept, and None when the stream is complete."""
         if replaced.is_overwrite and replaced.is_incremental:
             return _READ_INCREMENTALLY
-        if self._origins[replaced.stream.origin_tags] > 1:
-            return _SAME_TAGS
+        if not replaced.stream.has_exact_tags or self._origins[replaced.stream.origin_tags] > 1:
+            return _AMBIGUOUS_TAGS
         if replaced.stream.name in self._names_elsewhere:
             return _OTHER_NAMESPACE
-        if replaced.is_told_complete or replaced.ends_with_its_last_state:
+        if replaced.is_told_complete:
             return None
-        return _NOT_FINISHED if self._statuses_are_told or not replaced.is_overwrite else _NOT_TOLD
+        if self._failures_are_told or not replaced.is_overwrite:
+            return _NOT_FINISHED
+        return None if replaced.ends_with_its_last_state else _NOT_TOLD
 
 
 @dataclass
@@ -153,36 +164,43 @@ class _Replaced:
     def ends_with(self, stream_state: Any) -> bool:
         """Tell whether nothing of the stream can come after a STATE of its own with this content.
 
-        A source that cannot resume midway sends it at the end, or the platform does so when the
-        source has succeeded. Without content it is how the platform clears a stream.
+        Without content it is how the platform clears a stream. With some, a source that cannot
+        resume midway sends it at the end, or the platform does so when the source has succeeded.
         """
-        if not self.is_overwrite or self.is_incremental:
-            return False
-        return stream_state is None or not self.configured.stream.is_resumable
+        if stream_state is None:
+            return True
+        return not self.configured.stream.is_resumable and _STATE_OF_ANY_END not in vars(
+            stream_state
+        )
 
 
 def _sweep(client: DustClient, streams: list[Stream], report: SyncReport) -> None:
     """Pass over the documents until there are none that the generations did not write."""
+    clean_passes = 0
     for _ in range(_MOST_PASSES):
-        if not _sweep_once(client, streams, report):
+        found, pages = _sweep_once(client, streams, report)
+        clean_passes = 0 if found else clean_passes + 1
+        if clean_passes == (_CLEAN_PASSES if pages > 1 else 1):
             for stream in streams:
                 report.replaced(stream)
             return
-    raise DustUnavailableError(
-        "Could not delete all stale documents: Dust still lists some, however often they are "
-        "deleted. Run the sync again later."
-    )
+    raise _unreliable_list("it goes on to show some that are deleted")
 
 
-def _sweep_once(client: DustClient, streams: list[Stream], report: SyncReport) -> bool:
-    """Return whether any document was stale.
-
-    The list has no stable order, so that some may be missed while others go.
-    """
+def _sweep_once(client: DustClient, streams: list[Stream], report: SyncReport) -> tuple[bool, int]:
+    """Return whether any document was stale, and how many pages there were."""
     by_origin = {frozenset(stream.origin_tags): stream for stream in streams}
     found = False
-    offset = 0
+    offset = pages = 0
+    last_page: list[Any] = []
     while page := client.list_documents(limit=PAGE_DOCUMENTS, offset=offset, streams=streams):
+        ids = [document.get("document_id") for document in page]
+        if ids == last_page:
+            if not found:
+                raise _unreliable_list("its pages repeat")
+            break
+        last_page = ids
+        pages += 1
         offset += len(page)
         for document in page:
             stream = by_origin.get(_origin(document))
@@ -191,7 +209,13 @@ def _sweep_once(client: DustClient, streams: list[Stream], report: SyncReport) -
                 report.swept(stream)
                 offset -= 1
                 found = True
-    return found
+    return found, pages
+
+
+def _unreliable_list(why: str) -> DustUnavailableError:
+    return DustUnavailableError(
+        f"Could not delete all stale documents by Dust's list: {why}. Run the sync again later."
+    )
 
 
 def _origin(document: dict[str, Any]) -> frozenset[str]:

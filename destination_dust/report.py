@@ -96,7 +96,7 @@ class SyncReport:
 
     def ignored(self, record: AirbyteRecordMessage) -> None:
         """Count a record of a stream that the catalog does not hold."""
-        key = (record.namespace, record.stream)
+        key = (record.namespace or None, record.stream)
         self._not_in_catalog[key] += 1
         if self._not_in_catalog[key] == 1:
             logger.warning(

@@ -50,6 +50,8 @@ def global_state(content: object) -> bytes:
 
 NULL_STATE = own_state(None)
 LEGACY_STATE = b'{"type":"STATE","state":{"data":{}}}'
+ANY_END = own_state({"__ab_no_cursor_state_message": True})
+ERROR = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":1,"error":{"message":"No."}}}'
 STATE_WITHOUT_CONTENT = own_state(None).replace(b', "stream_state": null', b"")
 
 
@@ -102,7 +104,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
         ),
         pytest.param(users(**PYAIRBYTE), [status()], id="PyAirbyte's REPLACE"),
         pytest.param(users(is_resumable=True), [status()], id="resumable, told complete"),
-        pytest.param(users(), [own_state({"a": 1})], id="a state that can only be the last"),
+        pytest.param(users(), [own_state({"a": 1})], id="a state that only a success ends with"),
         pytest.param(users(), [own_state({})], id="the platform's own state"),
         pytest.param(
             users(),
@@ -149,6 +151,11 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(users(), [status("INCOMPLETE")], NOT_FINISHED, id="incomplete"),
         pytest.param(users(), [status(), status("INCOMPLETE")], NOT_FINISHED, id="not complete"),
         pytest.param(users(), [status(name="teams")], NOT_FINISHED, id="another stream's status"),
+        pytest.param(users(), [ANY_END], NOT_TOLD, id="a state that a failure ends with, too"),
+        pytest.param(users(), [status("INCOMPLETE"), own_state({})], NOT_FINISHED, id="new CDK"),
+        pytest.param(users(), [own_state({}), status("INCOMPLETE")], NOT_FINISHED, id="old CDK"),
+        pytest.param(users(), [status("RUNNING"), own_state({})], NOT_FINISHED, id="cut off"),
+        pytest.param(users(), [ERROR, own_state({})], NOT_FINISHED, id="an error of the source"),
         pytest.param(users("append", **REFRESHES), [], NOT_FINISHED, id="refreshes, no status"),
         pytest.param(
             users("append", **REFRESHES),
@@ -290,7 +297,29 @@ def test_streams_that_tags_cannot_tell_apart_are_kept(
     caplog.clear()
     sync(dust.config, catalog(one, other), [status(name="a\tb"), status(name="a b")])
     assert len(dust.documents) == 2
-    assert ["has the same tags" in warning for warning in warnings(caplog)] == [True, True]
+    assert ["its tags are those of" in warning for warning in warnings(caplog)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("a\tb", "a b"), ("u\ud800", "u\ud801"), ("x" * 600, "x" * 599 + "y")],
+    ids=["control character", "surrogate", "long"],
+)
+def test_a_stream_that_its_tags_do_not_name_in_full_is_kept(
+    dust: LocalDust, name: str, other: str
+) -> None:
+    """The other one may be of another catalog: one that clears holds the cleared streams only."""
+    sync(dust.config, catalog(users(name=other)), [record(other, {"id": 1})])
+    assert sync(dust.config, catalog(users(name=name)), [status(name=name)]).error is None
+    assert len(dust.documents) == 1
+
+
+def test_a_status_is_exact_where_the_platform_sends_it(dust: LocalDust) -> None:
+    """With refreshes on, a status without a namespace is of the stream without one."""
+    one, other = (users("append", namespace=namespace, **REFRESHES) for namespace in (None, "eu"))
+    sync(dust.config, catalog(users("append")), [user(1)])
+    assert sync(dust.config, catalog(one, other), [status()]).error is None
+    assert dict(dust.documents) == {}
 
 
 def test_records_that_miss_their_namespace_are_not_taken_for_gone(
@@ -429,7 +458,24 @@ def test_a_document_that_cannot_be_deleted_for_good_does_not_keep_the_sync_for_e
     done = replace(old, users(), status())
     assert done.error is not None
     assert done.error.failure_type is FailureType.transient_error
-    assert "Dust still lists some" in str(done.error.message)
+    assert "it goes on to show some that are deleted" in str(done.error.message)
+
+
+@pytest.mark.parametrize("stale", [True, False], ids=["stale", "not stale"])
+def test_a_list_that_repeats_itself_ends_the_sync(old: LocalDust, stale: bool) -> None:
+    """It ignores the offset, or goes on to show what is deleted."""
+    shown = [old.documents["users-1" if stale else "teams-1"]]
+    page = Fault(status=200, body=json.dumps({"documents": shown, "total": 1}).encode())
+
+    def repeating(request: SeenRequest) -> Fault | None:
+        return page if request.method == "GET" and "/data_sources/" in request.path else None
+
+    old.faults = repeating
+    done = replace(old, users(), status())
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert "Could not delete all stale documents by Dust's list: " in str(done.error.message)
+    assert len(old.requests) < 150
 
 
 # Size
@@ -437,12 +483,13 @@ def test_a_document_that_cannot_be_deleted_for_good_does_not_keep_the_sync_for_e
 
 @pytest.mark.parametrize(
     ("ties_move", "most_lists"),
-    [pytest.param(False, 7 + 4, id="stable order"), pytest.param(True, 40, id="ties that move")],
+    [pytest.param(False, 4 + 3 * 3, id="stable order"), pytest.param(True, 40, id="moving ties")],
 )
 def test_a_sweep_over_many_pages_misses_nothing(ties_move: bool, most_lists: int) -> None:
     """Pages shift while documents go; those of one timestamp may come in another order each time.
 
-    In a stable order the first pass finds all: six pages and their end, then three and theirs.
+    In a stable order the first pass finds all: three pages and their end. Three more passes, of two
+    pages and their end, find nothing.
     """
     with LocalDust(Options(upserts_per_window=10**9, ties_move=ties_move)) as dust:
         replace(dust, users("append"), user(0))

@@ -51,6 +51,13 @@ def to_bytes(line: Line) -> bytes:
     return build(content, name, namespace)
 
 
+def is_meant(key: Key, kind: str, of: Key, *, is_unique: bool, is_overwrite: bool) -> bool:
+    """Say whether a line is about the stream: a status may leave out the namespace."""
+    if kind != "status" or of[0] is not None:
+        return of == key
+    return of[1] == key[1] and (is_unique or (key[0] is None and not is_overwrite))
+
+
 def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bool:
     """Say what the contract says of a stream, as an outsider who has the whole input at hand."""
     source = configured["stream"]
@@ -58,7 +65,7 @@ def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bo
     is_overwrite = configured["destination_sync_mode"] == "overwrite"
     if is_overwrite and configured["sync_mode"] == "incremental":
         return False
-    if any(tag_texts(other) == tag_texts(key) for other in others):
+    if any(tag_texts(other) == tag_texts(key) for other in others) or "\t" in key[1]:
         return False
     if any(
         kind == "record" and of not in [key, *others] and of[1] == key[1] for kind, of, _ in lines
@@ -68,8 +75,7 @@ def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bo
     own = [
         (kind, content)
         for kind, of, content in lines
-        # A status may leave the namespace out, and then needs a name that is unique.
-        if (of == key if kind != "status" or of[0] else is_unique and of[1] == key[1])
+        if is_meant(key, kind, of, is_unique=is_unique, is_overwrite=is_overwrite)
     ]
     since_record: list[tuple[str, Any]] = []
     for kind, content in own:
@@ -77,10 +83,14 @@ def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bo
     statuses = [content for kind, content in since_record if kind == "status"]
     if statuses and statuses[-1] == "COMPLETE":
         return True
+    if any(kind == "status" for kind, _, _ in lines):
+        return False
     states = [content for kind, content in since_record if kind == "state"]
     if not is_overwrite or not states:
         return False
-    return states[-1] is None or not source["is_resumable"]
+    if states[-1] is None:
+        return True
+    return not source["is_resumable"] and "__ab_no_cursor_state_message" not in states[-1]
 
 
 @st.composite
@@ -99,7 +109,7 @@ def configured_streams(draw: st.DrawFn, key: Key) -> Message:
 
 CONTENTS = {
     "record": st.integers(0, 5),
-    "state": st.sampled_from([None, {}, {"cursor": 1}]),
+    "state": st.sampled_from([None, {}, {"cursor": 1}, {"__ab_no_cursor_state_message": True}]),
     "status": st.sampled_from(["COMPLETE", "COMPLETE", "COMPLETE", "STARTED", "INCOMPLETE"]),
 }
 

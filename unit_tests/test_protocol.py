@@ -17,6 +17,7 @@ from airbyte_cdk.models import (
     AirbyteStateType,
     Status,
     StreamDescriptor,
+    TraceType,
     Type,
 )
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
@@ -495,6 +496,8 @@ def test_of_a_streams_own_state_it_is_known_whose_it_is_and_whether_it_has_conte
     assert message.state.stream is not None
     assert message.state.stream.stream_descriptor == StreamDescriptor("users", "eu")
     assert (message.state.stream.stream_state is not None) is has_content
+    if '"a"' in stream_state:
+        assert vars(message.state.stream.stream_state) == {"a": Number("1")}
 
 
 @pytest.mark.parametrize(
@@ -505,6 +508,7 @@ def test_of_a_streams_own_state_it_is_known_whose_it_is_and_whether_it_has_conte
         '{"data":{}}',
         '{"type":"STREAM"}',
         '{"type":"STREAM","stream":7}',
+        '{"type":"STREAM","stream":{"stream_descriptor":{"name":"a"},"stream_state":[]}}',
         '{"type":"STREAM","stream":{"stream_state":null}}',
         '{"type":"STREAM","stream":{"stream_descriptor":{"name":7},"stream_state":null}}',
         '{"type":"STREAM","stream":{"stream_descriptor":{"name":"a","namespace":7}}}',
@@ -535,12 +539,20 @@ def test_the_status_of_a_stream_is_read(value: str, namespace: str | None) -> No
     )
 
 
+def test_of_an_error_it_is_read_that_there_was_one() -> None:
+    """Whatever it holds: that may be what the source was sent."""
+    (message,) = read(b'{"type":"TRACE","trace":{"type":"ERROR","error":{"message":"No."}}}')
+    assert message.trace is not None
+    assert message.trace.type is TraceType.ERROR
+    assert message.trace.error is None
+
+
 @pytest.mark.parametrize(
     "trace",
     [
         "null",
         "[]",
-        '{"type":"ERROR","error":{"message":"No."}}',
+        '{"type":"ESTIMATE","estimate":{}}',
         '{"type":"STREAM_STATUS"}',
         '{"type":"STREAM_STATUS","stream_status":{"status":"COMPLETE"}}',
         '{"type":"STREAM_STATUS","stream_status":{"stream_descriptor":{"name":"a"}}}',

@@ -146,7 +146,7 @@ def why_documents_were_kept() -> list[str]:
     return [
         value
         for name, value in vars(replacement).items()
-        if re.fullmatch("_[A-Z_]+", name) and isinstance(value, str)
+        if re.fullmatch("_[A-Z_]+", name) and isinstance(value, str) and " " in value
     ]
 
 

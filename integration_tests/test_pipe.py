@@ -157,9 +157,10 @@ def test_a_state_that_is_being_read_leaves_whole_before_the_end(
     with connector.writing(dust.config, USERS) as process:
         send_until_stdout_is_full(process, line)
         process.send_signal(signum)
-        stdout, _ = process.communicate()
-        assert stdout.splitlines()[-1] == line
-        assert process.returncode == 128 + signum
+        # With stdin left open, so that nothing but the signal ends it.
+        assert process.stdout
+        assert process.stdout.read().splitlines()[-1] == line
+        assert process.wait() == 128 + signum
 
 
 SILENT_DNS = "127.0.0.99"

@@ -41,12 +41,13 @@ def test_waits_double_from_one_second(failure: Failure, paced: bool) -> None:
 
 
 @pytest.mark.parametrize(("retry_after_s", "wait_s"), [(0, 1), (7, 7), (300, 300), (3600, 300)])
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("paced", [True, False])
 def test_the_servers_own_wait_is_obeyed_up_to_five_minutes(
-    paced: bool, retry_after_s: float, wait_s: float
+    paced: bool, status: int, retry_after_s: float, wait_s: float
 ) -> None:
     """And for a second at least: "now" would be a tight loop."""
-    assert retries(paced=paced).wait_s(answered(429, retry_after_s)) == wait_s
+    assert retries(paced=paced).wait_s(answered(status, retry_after_s)) == wait_s
 
 
 def test_what_cannot_pass_is_not_tried_again() -> None:

@@ -13,7 +13,7 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.failures import Answer, Failure
+from destination_dust.failures import Answer, Failure, Meaning
 
 URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
 
@@ -122,6 +122,7 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
         (400, "data_source_error", True, False),
         (503, "workspace_quota_error", False, False),
         (408, None, True, False),
+        (500, None, True, False),
         (200, None, True, False),
         (201, None, True, False),
         (400, None, False, False),
@@ -139,6 +140,13 @@ def test_what_can_pass_follows_from_dusts_type_before_the_status(
 def test_a_429_does_not_speak_of_upserts(type_: str | None) -> None:
     """A list or a delete can meet one too."""
     assert "upsert" not in Failure.of(answer(429, type_)).meaning.advice
+
+
+def test_an_error_keeps_what_caused_it() -> None:
+    """It is in the log, for whoever has to find out why."""
+    cause = ConnectionResetError()
+    failure = Failure("the connection broke", Meaning(DustUnavailableError, ""), cause=cause)
+    assert failure.error("upsert document 'users-1'", None).__cause__ is cause
 
 
 def test_a_long_message_is_cut() -> None:

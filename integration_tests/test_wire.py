@@ -19,6 +19,7 @@ from destination_dust import destination
 from destination_dust.destination import DestinationDust
 from destination_dust.failures import Answer, Failure
 from destination_dust.transport import Transport
+from integration_tests import connector
 from integration_tests.local_dust import LocalDust
 
 Serve = Callable[[socket.socket], None]
@@ -178,6 +179,19 @@ def test_a_connection_that_ends_too_early_is_broken(data: bytes) -> None:
     assert isinstance(outcome, Failure)
     assert outcome.said.startswith("the connection to 127.0.0.1:")
     assert outcome.said.endswith(" broke")
+
+
+def test_what_a_server_sends_is_not_logged() -> None:
+    """urllib3 quotes what stands among the headers and is none; it may be what was sent."""
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nX: 1\r\na secret\r\n\r\n")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with server(serve) as base_url:
+        run = connector.check({**LocalDust().config, "base_url": base_url})
+    assert "answered 401" in run.status["message"]
+    assert b"a secret" not in run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("status", [403, 407, 503])

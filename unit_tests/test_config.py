@@ -20,6 +20,8 @@ def refusal(**changes: Any) -> str:
     with pytest.raises(DustConfigError) as refused:
         config(**changes)
     assert refused.value.failure_type.value == "config_error"
+    # What Airbyte logs of it.
+    assert "hunter2" not in str(refused.value.as_airbyte_message().trace)
     return str(refused.value.message)
 
 

@@ -26,6 +26,7 @@ from destination_dust.destination import DestinationDust
 from destination_dust.document import Stream
 from destination_dust.errors import DustError
 from unit_tests.builders import USERS, catalog_of, configured, record_of
+from unit_tests.clock import Clock
 
 CONFIG = {
     "api_key": " sk-very-secret\n",
@@ -147,6 +148,14 @@ def test_a_check_of_bad_settings_fails_without_a_request(
     status = DestinationDust().check(LOGGER, config)
     assert status.status is Status.FAILED
     assert http.call_count == 0
+
+
+def test_the_requests_of_a_check_end_before_somebody_at_the_form_gives_up(
+    http: requests_mock.Mocker, clock: Clock
+) -> None:
+    http.get(DOCUMENTS, status_code=503, headers={"Retry-After": "15"})
+    DestinationDust(clock=clock, sleep=clock.sleep).check(LOGGER, CONFIG)
+    assert [request.timeout for request in http.request_history] == [(10, 40), (10, 25), (10, 10)]
 
 
 def test_a_check_never_raises(http: requests_mock.Mocker) -> None:

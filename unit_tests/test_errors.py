@@ -3,6 +3,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from airbyte_cdk.models import AirbyteMessageSerializer, StreamDescriptor
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_dust.errors import (
@@ -60,4 +61,12 @@ def test_an_error_without_a_stream_names_none() -> None:
 def test_a_lone_surrogate_in_a_message_does_not_keep_the_trace_from_being_printed() -> None:
     assert trace(DustRequestError("Could not upsert \ud800é."))["message"] == (
         "Could not upsert \\ud800é."
+    )
+
+
+def test_a_secret_in_a_message_is_masked_also_where_json_would_escape_it() -> None:
+    """Such as a key that is part of a document's id: the CDK looks for it in the line only."""
+    add_to_secrets('hunter2"')
+    assert trace(DustRequestError('Could not upsert hunter2".'))["message"] == (
+        "Could not upsert ****."
     )

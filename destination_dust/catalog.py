@@ -151,7 +151,9 @@ def _as_read(configured: Any) -> Any:
     stream |= _only(_STREAM_FIELDS, configured["stream"])
     mode = configured.get("destination_sync_mode")
     if isinstance(mode, str) and mode not in _CDK_SYNC_MODES:
-        raise _unsupported(mode, Stream(str(stream.get("name")), stream.get("namespace")))
+        namespace = stream.get("namespace")
+        named = Stream(str(stream.get("name")), str(namespace) if namespace else None)
+        raise _unsupported(mode, named)
     return {**_only(_CONFIGURED_FIELDS, configured), "stream": stream}
 
 

@@ -127,6 +127,8 @@ def _base_url(text: str) -> str:
         ) from None
     if url.scheme not in ("https", "http") or not url.host:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
+    if url.host.startswith("sk-"):
+        raise DustConfigError(f"base_url must be a URL, as {DEFAULT_BASE_URL} is, and no key.")
     if url.scheme == "http" and not is_loopback(url.host):
         raise DustConfigError(
             "base_url must begin with https://: over http:// the key would travel unencrypted. "

@@ -138,7 +138,7 @@ class DestinationDust(Destination):
         """
         try:
             config = Destination.read_config(config_path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DustConfigError(f"Could not read the settings: {error}") from error
         _register_secrets(config)
         return config

@@ -213,11 +213,11 @@ def no_dust_api(failures: list[Failure]) -> Failure:
 def _meaning(answer: Answer) -> Meaning:
     """Return what a failed response means: by Dust's own error type, else by its status."""
     status = answer.status
-    if answer.envelope and answer.envelope["type"] in MEANINGS:
-        return MEANINGS[answer.envelope["type"]]
     if status in SUCCESSES:
         # Something on the way to Dust is out of order, and may be in order again soon.
         return Meaning(DustUnavailableError, _CHECK_BASE_URL)
+    if answer.envelope and answer.envelope["type"] in MEANINGS:
+        return MEANINGS[answer.envelope["type"]]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:

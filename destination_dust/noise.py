@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import re
 
-_COLOUR_OR_NUL = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]|\0")
+# What a terminal takes for colours and the like, also in the form of one character (C1).
+_TERMINAL_CODE_OR_NUL = re.compile(rb"(?:\x1b\[|\xc2\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]+[0-~]|\0")
+# How some libraries write a quote within a JSON string.
+_ESCAPED_QUOTE = re.compile(rb"\\u0022", re.IGNORECASE)
 
 # In any quotes, also escaped ones, as in JSON within a JSON string or in what Python prints of a
 # dict. Each pattern begins with a single quote, or long runs of quotes would take quadratic time.
@@ -26,7 +29,7 @@ def holds_record(line: bytes) -> bool:
 
     It takes both the type and the field 'record': logs may well mention one of them.
     """
-    text = _COLOUR_OR_NUL.sub(b"", line)
+    text = _ESCAPED_QUOTE.sub(b'"', _TERMINAL_CODE_OR_NUL.sub(b"", line))
     return bool(_RECORD_TYPE.search(text) and _RECORD_FIELD.search(text))
 
 

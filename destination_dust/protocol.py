@@ -7,6 +7,7 @@ STATE that it does not know; its writer leaves lines in a buffer.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -41,6 +42,7 @@ _INT64 = range(-(2**63), 2**63)
 _RECORD = Type.RECORD.value
 _STATE = Type.STATE.value
 _TRACE = Type.TRACE.value
+_NO_LETTERS = re.compile("[^A-Za-z]")
 _STATUSES = {status.value: status for status in AirbyteStreamStatus}
 
 
@@ -74,7 +76,7 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
         elif kind == _TRACE:
             if (trace := _trace(content.get("trace"))) is not None:
                 yield AirbyteMessage(type=Type.TRACE, trace=trace)
-        elif kind.strip().upper() == _RECORD:
+        elif _NO_LETTERS.sub("", kind).upper() == _RECORD:
             raise _malformed(number, "its type is RECORD in other letters")
 
 
@@ -145,6 +147,8 @@ def _parse(line: bytes, number: int) -> dict[str, Any] | None:
             raise _unreadable(line, number, str(error)) from None
         if isinstance(content.get("type"), str):
             return content
+        if isinstance(content.get("record"), dict) and "stream" in content["record"]:
+            raise _malformed(number, "it is a RECORD without a type")
     if holds_record(line):
         raise _unreadable(line, number, "it holds a RECORD that does not stand alone")
     return None

@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,9 @@ READ_TIMEOUT_S = 120.0
 # A server that sends a byte now and then never runs into a timeout.
 ANSWER_TIME_LIMIT_S = 600.0
 ANSWER_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+
+# What http.client raises for lengths that no response can have.
+_ODD_LENGTHS = (ValueError, OverflowError, MemoryError)
 
 _CHECK_NETWORK = "Check base_url, and the network and proxy settings of the machine this runs on."
 
@@ -89,17 +93,16 @@ class Transport:
 
         The whole answer has to arrive within `time_limit_s` of the request, and within 64 MiB.
         """
+        read_timeout_s = min(self._read_timeout_s, time_limit_s)
+        self._adapter.send_timeout_s = read_timeout_s
         self._adapter.answer_until_s = time.monotonic() + time_limit_s
         try:
             response = self._session.send(
                 self._request(method, path, body),
-                timeout=(
-                    min(CONNECT_TIMEOUT_S, time_limit_s),
-                    min(self._read_timeout_s, time_limit_s),
-                ),
+                timeout=(min(CONNECT_TIMEOUT_S, time_limit_s), read_timeout_s),
                 **self._send_options,
             )
-        except (OSError, HTTPError) as error:
+        except (OSError, HTTPError, *_ODD_LENGTHS) as error:
             return self._network_failure(error)
         return Answer(
             status=response.status_code,
@@ -214,6 +217,7 @@ class _OneHostAdapter(HTTPAdapter):
     """
 
     answer_until_s = 0.0
+    send_timeout_s = READ_TIMEOUT_S
     _pool: Any = None
 
     def get_connection_with_tls_context(self, *request_and_settings: Any, **settings: Any) -> Any:
@@ -227,8 +231,17 @@ class _OneHostAdapter(HTTPAdapter):
     def _one_pool(self, get: Callable[[], Any]) -> Any:
         if self._pool is None:
             pool = self._pool = get()
-            bounded = {"response_class": staticmethod(partial(_BoundedResponse, self))}
-            pool.ConnectionCls = type("BoundedConnection", (pool.ConnectionCls,), bounded)
+            plain = pool.ConnectionCls
+
+            def connect(connection: Any) -> None:
+                plain.connect(connection)
+                # Until the response is awaited, urllib3 leaves it at the time there is to connect:
+                # too little for a large document on a slow line.
+                connection.sock.settimeout(self.send_timeout_s)
+
+            response_class = staticmethod(partial(_BoundedResponse, self))
+            bounded = {"connect": connect, "response_class": response_class}
+            pool.ConnectionCls = type("BoundedConnection", (plain,), bounded)
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
@@ -268,6 +281,8 @@ class _BoundedResponse(http.client.HTTPResponse):
         while 101 < self.status < 200:
             self.headers = self.msg = None  # type: ignore[assignment] # as before a response
             super().begin()
+        if self.length is not None and self.length > ANSWER_SIZE_LIMIT_BYTES:
+            raise _AnswerTooLargeError
 
 
 class _BoundedReader(io.RawIOBase):
@@ -320,6 +335,8 @@ def _proxy(base_url: str, proxies: Any) -> str | None:
     base = urlsplit(base_url)
     variable = f"{base.scheme.upper()}_PROXY"
     try:
+        # As requests does with user and password.
+        url.encode("latin-1")
         proxy = urlsplit(url if "://" in url else f"http://{url}")
         host, port = proxy.hostname, proxy.port
     except ValueError:
@@ -360,12 +377,31 @@ def _refuse_unusable_certificates(bundle: Any) -> None:
 
 def _body(response: Any) -> bytes:
     try:
-        return bytes(response.read(decode_content=True))
-    except HTTPError:
+        return _decoded(response.read(decode_content=False), response.headers)
+    except (HTTPError, _AnswerTooLargeError):
         if response.status in SUCCESSES:
             raise
         # The status of an error says enough.
         return b""
+
+
+def _decoded(body: bytes, headers: Any) -> bytes:
+    """Return the body without the compression that no request has asked for.
+
+    Unlike in urllib3, what a few bytes may grow to is bounded.
+    """
+    if not body or headers.get("Content-Encoding", "identity") == "identity":
+        return body
+    try:
+        # gzip or deflate, as its first bytes tell.
+        decoded = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(
+            body, ANSWER_SIZE_LIMIT_BYTES + 1
+        )
+    except zlib.error as error:
+        raise DecodeError from error
+    if len(decoded) > ANSWER_SIZE_LIMIT_BYTES:
+        raise _AnswerTooLargeError
+    return decoded
 
 
 def _json(body: bytes) -> Any:
@@ -393,10 +429,10 @@ def _tunnel_status(causes: list[BaseException]) -> int | None:
 
 
 def _is_no_http(cause: BaseException) -> bool:
-    return isinstance(cause, http.client.HTTPException) and not isinstance(
-        # What http.client raises when a connection ends too early.
+    return isinstance(cause, (http.client.HTTPException, *_ODD_LENGTHS)) and not isinstance(
+        # What http.client raises when a connection ends too early, and what requests does.
         cause,
-        http.client.RemoteDisconnected | http.client.IncompleteRead,
+        http.client.RemoteDisconnected | http.client.IncompleteRead | OSError,
     )
 
 

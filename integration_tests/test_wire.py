@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from airbyte_cdk.models import Status
 
-from destination_dust import destination
+from destination_dust import destination, transport
 from destination_dust.destination import DestinationDust
 from destination_dust.failures import Answer, Failure
 from destination_dust.transport import Transport
@@ -143,6 +143,46 @@ def test_a_response_without_end_ends_at_the_size_limit() -> None:
             connection.sendall(b" " * 1024 * 1024)
 
     assert said_by(exchange(serve)) == "sent more than 64 MiB in one response"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param("Content-Length: 99999999999999999999", id="beyond 64 bits"),
+        pytest.param("Content-Length: 999999999999", id="a terabyte"),
+        pytest.param("Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFFFF", id="chunk"),
+        pytest.param("Transfer-Encoding: chunked\r\n\r\n-5", id="negative chunk"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_length_that_no_response_has_is_a_failure_like_another(head: str, status: int) -> None:
+    outcome = exchange(sends(f"HTTP/1.1 {status} So\r\n{head}\r\n\r\n{{".encode()))
+    assert isinstance(outcome, Failure) or outcome.status == 503
+
+
+def test_what_a_few_bytes_grow_to_ends_at_the_size_limit() -> None:
+    body = gzip.compress(b" " * 80 * 1024 * 1024)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert said_by(exchange(sends(head.encode() + body))) == "sent more than 64 MiB in one response"
+
+
+def test_a_large_document_may_take_longer_to_send_than_to_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """urllib3 leaves the socket at the connection's timeout until the response is awaited."""
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 0.2)
+    body = b"x" * 40_000_000
+
+    def slowly(connection: socket.socket) -> None:
+        time.sleep(1.0)
+        left = len(body) - 70_000
+        while left > 0:
+            left -= len(connection.recv(1024 * 1024))
+        connection.sendall(OK)
+
+    with server(slowly) as base_url:
+        outcome = Transport(base_url, "sk-1").exchange("POST", "/a", body)
+    assert isinstance(outcome, Answer)
 
 
 def test_a_compressed_response_is_read_and_a_broken_one_named() -> None:

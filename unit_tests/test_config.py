@@ -275,3 +275,10 @@ def test_settings_may_nest_as_deeply_as_json_does() -> None:
         nested = [nested]
 
     assert secrets_in({"mine": nested}) == ["sk-hunter2"]
+
+
+def test_a_key_in_place_of_the_host_is_refused_without_quoting_it() -> None:
+    settings = {"api_key": KEY, **IDS, "base_url": "https://sk-Hunter2"}
+    with pytest.raises(DustConfigError) as refused:
+        DustConfig.from_mapping(settings)
+    assert str(refused.value) == "base_url must be a URL, as https://dust.tt is, and no key."

@@ -124,6 +124,8 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
         (408, None, True, False),
         (500, None, True, False),
         (200, None, True, False),
+        (200, "rate_limit_error", True, False),
+        (200, "invalid_api_key_error", True, False),
         (201, None, True, False),
         (400, None, False, False),
         (404, None, False, False),

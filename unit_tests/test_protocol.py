@@ -539,6 +539,26 @@ def test_the_status_of_a_stream_is_read(value: str, namespace: str | None) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(
+            rb'{"log":"{\u0022type\u0022:\u0022RECORD\u0022,\u0022record\u0022:{}}"}',
+            id="escaped quotes",
+        ),
+        pytest.param(b'x {"type"\x1b(B:"RECORD","record":{}}', id="end of a colour"),
+        pytest.param(b'x {"type"\x1b[38:5:2m:"RECORD","record":{}}', id="colour with colons"),
+        pytest.param(b'x {"type"\xc2\x9b1m:"RECORD","record":{}}', id="C1"),
+        pytest.param(b'{"record":{"stream":"users","data":{}}}', id="no type"),
+        pytest.param(b'{"type":["RECORD"],"record":{"stream":"users"}}', id="type in a list"),
+        pytest.param('{"type":"RECORD\u200b","record":{}}'.encode(), id="unseen character"),
+    ],
+)
+def test_no_disguise_of_a_record_is_ignored(line: bytes) -> None:
+    with pytest.raises(InputError, match=r"^Line 1 of the input is a malformed message: "):
+        read(line)
+
+
 def test_of_an_error_it_is_read_that_there_was_one() -> None:
     """Whatever it holds: that may be what the source was sent."""
     (message,) = read(b'{"type":"TRACE","trace":{"type":"ERROR","error":{"message":"No."}}}')

@@ -108,6 +108,7 @@ def test_certificates_that_cannot_be_read_are_named(
         f"http://me:{PASSWORD}@",
         f"http://me:{PASSWORD}@[::1",
         f"http://me:{PASSWORD}@proxy.example:port",
+        f"http://me:{PASSWORD}\u20ac@proxy.example:3128",
         "http://",
     ],
 )

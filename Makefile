@@ -27,7 +27,7 @@ DUST_CLIENT := integration_tests/dust_client
 .SECONDARY:
 
 sync: .venv/installed
-	$(BIN)/python -m integration_tests.sample
+	$(BIN)/python -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -27,3 +28,14 @@ def test_what_was_synced_stays_open_until_interrupted() -> None:
             assert process.wait(timeout=10) == 0
         finally:
             process.kill()
+
+
+def test_a_port_in_use_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [*COMMAND, "--keep", str(taken.getsockname()[1])]
+        done = subprocess.run(
+            command, capture_output=True, cwd=ROOT, env=environment(), check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"Is a local Dust running already?" in done.stderr

@@ -97,9 +97,11 @@ class LocalDust:
         return self.store.documents[self.store.options.data_sources[0]]
 
     def __enter__(self) -> LocalDust:
-        loop = self._exit.enter_context(_loop_in_a_thread())
-        asyncio.run_coroutine_threadsafe(self.start(), loop).result()
-        self._exit.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
+        with ExitStack() as stack:
+            loop = stack.enter_context(_loop_in_a_thread())
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *_exception: object) -> None:

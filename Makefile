@@ -22,12 +22,12 @@ LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
 DUST_CLIENT := integration_tests/dust_client
 
-.PHONY: sync test test-matrix test-image test-pyairbyte test-dust-client format dust bench shares picture constraints clean
+.PHONY: sync test test-matrix test-image test-pyairbyte test-page test-dust-client format dust bench shares picture constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
 sync: .venv/installed
-	$(BIN)/python -m integration_tests.sample
+	$(BIN)/python -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
 test: .venv/installed
 	$(BIN)/ruff check .
@@ -46,6 +46,10 @@ test-image: .venv-python3.13-newest/installed
 
 test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
 	$(BIN)/python -m integration_tests.pyairbyte
+
+# And Debian's chromium: Playwright is not to download a browser.
+test-page: .venv-page/installed
+	.venv-page/bin/pytest integration_tests/page/in_a_browser.py
 
 test-dust-client: .venv/installed $(DUST_CLIENT)/node_modules/installed
 	$(BIN)/python -m integration_tests.dust_client
@@ -99,6 +103,10 @@ $(DUST_CLIENT)/node_modules/installed: $(DUST_CLIENT)/package-lock.json
 	touch $@
 
 .venv-%/installed: integration_tests/pyairbyte/requirements-%.txt
+	$(call environment,$(@D),$(PYTHON),-r $<)
+	touch $@
+
+.venv-%/installed: integration_tests/page/requirements-%.txt
 	$(call environment,$(@D),$(PYTHON),-r $<)
 	touch $@
 

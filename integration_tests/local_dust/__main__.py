@@ -2,7 +2,7 @@
 
     python -m integration_tests.local_dust --port 8899
 
-`GET /local` shows how much it holds, and `GET /local/documents` every document in full.
+A page at `/` shows what it holds.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
 async def _serve(dust: LocalDust) -> None:
     await dust.start()
     url = dust.config["base_url"]
-    print(f"A local Dust listens on {url}. What it holds: {url}/local and {url}/local/documents")
+    print(f"A local Dust listens on {url}; a page there shows what it holds.")
     print("Settings for the connector (secrets/config.json):")
     print(json.dumps(dust.config, indent=2), flush=True)
     try:

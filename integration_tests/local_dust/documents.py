@@ -26,9 +26,13 @@ _Place = tuple[int, str, str]
 
 
 class Documents(MutableMapping[str, Document]):
-    """The documents of one data source by id, which can be listed newest first."""
+    """The documents of one data source by id, which can be listed newest first.
+
+    `version` is another number after each change.
+    """
 
     def __init__(self, *, ties_move: bool = False) -> None:
+        self.version = 0
         self._by_id: dict[str, Document] = {}
         # Always sorted: to insert or drop one among 100,000 takes microseconds.
         self._places: list[_Place] = []
@@ -40,11 +44,13 @@ class Documents(MutableMapping[str, Document]):
 
     def __setitem__(self, id_: str, document: Document) -> None:
         self.pop(id_, None)
+        self.version += 1
         self._by_id[id_] = document
         insort(self._places, _place(document))
 
     def __delitem__(self, id_: str) -> None:
         document = self._by_id.pop(id_)
+        self.version += 1
         del self._places[bisect_left(self._places, _place(document))]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,11 +1,10 @@
-"""The HTTP server of a local Dust: its routes, and what it tells of itself."""
+"""The HTTP server of a local Dust."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
-from integration_tests.local_dust.documents import Document, Documents
+from integration_tests.local_dust.documents import Documents
 from integration_tests.local_dust.faults import Fault, fail
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
+from integration_tests.local_dust.page import Page
 from integration_tests.local_dust.store import (
     DustRefusal,
     DustStore,
@@ -97,9 +97,11 @@ class LocalDust:
         return self.store.documents[self.store.options.data_sources[0]]
 
     def __enter__(self) -> LocalDust:
-        loop = self._exit.enter_context(_loop_in_a_thread())
-        asyncio.run_coroutine_threadsafe(self.start(), loop).result()
-        self._exit.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
+        with ExitStack() as stack:
+            loop = stack.enter_context(_loop_in_a_thread())
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -124,8 +126,7 @@ class LocalDust:
             app.router.add_post(documents + "/{id}", self._upsert)
             app.router.add_get(documents + "/{id}", self._read, allow_head=False)
             app.router.add_delete(documents + "/{id}", self._delete)
-        app.router.add_get("/local", self._show_overview)
-        app.router.add_get("/local/documents", self._show_documents)
+        Page(self.store).add_routes(app.router)
         self._runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=self._keepalive_s, shutdown_timeout=0.1
         )
@@ -212,27 +213,6 @@ class LocalDust:
     def _source(self, request: web.Request) -> DataSource:
         path = request.match_info
         return self.store.data_source(path["workspace"], path["space"], path["data_source"])
-
-    # What this server shows of itself.
-
-    async def _show_overview(self, _request: web.Request) -> web.Response:
-        documents = self._all_documents()
-        tags = Counter(tag for document in documents for tag in document["tags"])
-        # One for nearly each document, and Dust's own.
-        without_titles = {tag: n for tag, n in tags.items() if not tag.startswith("title:")}
-        return _json(
-            {
-                "documents": len(documents),
-                "tags": without_titles,
-                "requests": len(self.requests),
-            }
-        )
-
-    async def _show_documents(self, _request: web.Request) -> web.Response:
-        return _json(self._all_documents())
-
-    def _all_documents(self) -> list[Document]:
-        return [doc for source in self.store.documents.values() for doc in source.values()]
 
 
 @contextmanager

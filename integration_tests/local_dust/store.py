@@ -10,6 +10,7 @@ from typing import Any
 import ada_url
 
 from integration_tests.local_dust import answers
+from integration_tests.local_dust.activity import Activity
 from integration_tests.local_dust.documents import Document, Documents, stored_document
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
 
@@ -55,6 +56,10 @@ class DustStore:
         self.options = options
         self.documents = {
             source: Documents(ties_move=options.ties_move) for source in options.data_sources
+        }
+        self.activity = {
+            source.workspace_id: Activity(options.window_s, clock)
+            for source in options.data_sources
         }
         self._clock = clock
         self._upserts_s: dict[str, deque[float]] = defaultdict(deque)
@@ -127,6 +132,7 @@ class DustStore:
     def delete(self, source: DataSource, key: ApiKey, id_: str) -> dict[str, Any]:
         """Drop a document, if it is there, and return the answer."""
         _validate_rights(source, key)
+        self.activity[source.workspace_id].count("delete")
         self.documents[source].pop(id_, None)
         return {"document": {"document_id": id_}}
 
@@ -161,6 +167,7 @@ class DustStore:
         while taken_s and now_s - taken_s[0] >= self.options.window_s:
             taken_s.popleft()
         if len(taken_s) >= self.options.upserts_per_window:
+            self.activity[workspace_id].count("refusal")
             raise DustRefusal(
                 429,
                 "rate_limit_error",
@@ -168,6 +175,7 @@ class DustStore:
                 "upserts per minute.",
             )
         taken_s.append(now_s)
+        self.activity[workspace_id].count("upsert")
 
     def _validate_text(self, source: DataSource, id_: str, text: str | None) -> None:
         if text is None:

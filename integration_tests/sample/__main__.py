@@ -1,16 +1,20 @@
 """Sync a sample of real source-faker output into a local Dust, and show what is there then.
 
     make sync
+    make sync KEEP=1
 
 Exits with 1 when a record is missing in Dust or a STATE did not come back.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
+import threading
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from integration_tests import connector
@@ -22,14 +26,42 @@ _WIDTH = 150
 
 def main() -> None:
     """Run `spec`, `check` and `write` as a user would, then compare Dust with the sample."""
-    with LocalDust() as dust, tempfile.TemporaryDirectory() as folder:
-        print(f"A local Dust listens on {dust.config['base_url']}.")
+    parser = argparse.ArgumentParser(
+        prog="python -m integration_tests.sample", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="PORT",
+        help="serve on this port, and go on until interrupted",
+    )
+    port: int | None = parser.parse_args().keep
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        try:
+            dust = stack.enter_context(LocalDust(port=port or 0))
+        except OSError as error:
+            sys.exit(f"{error.strerror}. Is a local Dust running already?")
+        url = dust.config["base_url"]
+        print(f"A local Dust listens on {url}; a page there shows what it holds.", flush=True)
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(dust.config), encoding="utf-8")
         _run("spec")
         _run("check", "--config", str(config))
         output = _run("write", "--config", str(config), "--catalog", str(CATALOG), stdin=MESSAGES)
         _compare(dust, output)
+        if port is None:
+            print("`make sync KEEP=1` keeps them open, on a page for your browser.")
+        else:
+            _wait_for_interrupt(f"{url}/ shows them until you press Ctrl-C.")
+
+
+def _wait_for_interrupt(invitation: str) -> None:
+    try:
+        print(invitation, flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("\nStopped.")
 
 
 def _run(*arguments: str, stdin: Path | None = None) -> list[str]:

@@ -1,0 +1,439 @@
+"""The local Dust's page in Debian's Chromium: `make test-page`.
+
+A name that pytest does not look for: the other tests do without a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from integration_tests.connector.in_process import sync
+from integration_tests.connector.messages import USERS, catalog, record, stream
+from integration_tests.local_dust import DataSource, LocalDust, Options
+from integration_tests.local_dust.documents import stored_document
+from integration_tests.sample import MESSAGES, read_catalog
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE_WIDTH = 320
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, with an empty profile."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, dust: LocalDust) -> Iterator[Page]:
+    """A tab in which nothing fails and which asks nobody but a local Dust."""
+    context = browser.new_context(locale="en-US", timezone_id="UTC")
+    page = context.new_page()
+    failures: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda message: failures.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    context.close()
+    assert failures == []
+    assert [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:"))] == []
+
+
+def visit(page: Page, dust: LocalDust, address: str = "") -> None:
+    page.goto(f"{dust.config['base_url']}/{address}")
+    expect(page.locator("#streams a").first).to_be_visible()
+
+
+def put(dust: LocalDust, id_: str, **body: Any) -> None:
+    source = dust.store.options.data_sources[0]
+    dust.documents[id_] = stored_document(source, id_, {"text": "{}", **body})
+
+
+def shown_fields(page: Page) -> list[tuple[str, str]]:
+    """Return the names and values of the document's text, as they are laid out."""
+    fields = page.locator("#document h3 + dl > div")
+    return [
+        (name, value)
+        for name, value in fields.evaluate_all(
+            "divs => divs.map(div => [...div.children].map(child => child.textContent))"
+        )
+    ]
+
+
+def expected_fields(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the same for a value whose numbers are still as they were written."""
+    items = value.items() if isinstance(value, dict) else (("•", item) for item in value)
+    for name, item in items:
+        if isinstance(item, (dict, list)) and item:
+            yield name, ""
+            yield from expected_fields(item)
+        else:
+            yield name, item if isinstance(item, str) else json.dumps(item)
+
+
+def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: LocalDust) -> None:
+    assert sync(dust.config, read_catalog(), MESSAGES.read_bytes().splitlines()).error is None
+    visit(page, dust)
+    expect(page.locator("#summary")).to_have_text("1 to 50 of 110 documents, newest first")
+    opened = set()
+    for size in (50, 50, 10):
+        expect(page.locator(".open")).to_have_count(size)
+        for link in page.locator(".open").all():
+            link.click()
+            heading = page.locator("#document h2")
+            id_ = link.locator("xpath=ancestor::li").locator(".id").inner_text()
+            expect(page.locator("#document dl .id")).to_have_text(id_)
+            document = dust.documents[id_]
+            assert heading.inner_text() == document["title"]
+            record = json.loads(document["text"], parse_int=str, parse_float=str)
+            assert shown_fields(page) == list(expected_fields(record))
+            opened.add(id_)
+        page.keyboard.press("Escape")
+        if size == 50:
+            first = page.locator("#rows .id").first.inner_text()
+            page.get_by_role("link", name="Older").last.click()
+            expect(page.locator("#rows .id").first).not_to_have_text(first)
+    assert opened == set(dust.documents)
+
+
+def test_a_search_finds_titles_and_texts_and_shows_where(page: Page, dust: LocalDust) -> None:
+    put(dust, "a", title="Ann", text='{\n  "note": "likes Tea, always"\n}')
+    put(dust, "b", title="Green tea")
+    put(dust, "c", title="Coffee")
+    visit(page, dust)
+    page.get_by_label("Search titles and texts").fill("tea")
+    expect(page.locator("#summary")).to_have_text("2 documents with “tea”, newest first")
+    assert sorted(page.locator("#rows .id").all_inner_texts()) == ["a", "b"]
+    expect(page.locator("mark")).to_have_text("Tea")
+    page.get_by_label("Search titles and texts").fill("nothing has this")
+    expect(page.locator("#nothing")).to_have_text("No document here.")
+
+
+def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
+    put(dust, "a", tags=["airbyte:stream:users"])
+    put(dust, "b", tags=["airbyte:stream:users", "airbyte:namespace:shop"])
+    put(dust, "c", tags=["airbyte:stream:orders"])
+    visit(page, dust)
+    streams = page.locator("#streams a")
+    assert streams.all_inner_texts() == [
+        "All documents\n3",
+        "orders\n1",
+        "users\n1",
+        "shop / users\n1",
+    ]
+    streams.nth(3).click()
+    expect(page.locator("#rows .id")).to_have_text(["b"])
+    page.go_back()
+    expect(page.locator("#rows .id")).to_have_count(3)
+
+
+MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
+
+
+def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) -> None:
+    """Title, id, URL, text, stream, namespace and tags are what strangers wrote."""
+    data = {
+        "id": MARKUP,
+        "title": MARKUP,
+        "url": "javascript:hacked=1",
+        MARKUP: MARKUP,
+        "nested": {MARKUP: [MARKUP]},
+    }
+    streams = catalog(stream(MARKUP, "id", namespace=MARKUP))
+    lines = [record(MARKUP, data, namespace=MARKUP)]
+    assert sync(dust.config, streams, lines).error is None
+    visit(page, dust)
+    assert f"{MARKUP} / {MARKUP}" in page.locator("#streams a").nth(1).inner_text()
+    expect(page.locator("#rows .open")).to_have_text(MARKUP)
+    page.get_by_label("Search titles and texts").fill("<b>bold")
+    expect(page.locator("mark")).to_have_text("<b>bold")
+    page.locator("#rows .open").click()
+    expect(page.locator("#document h2")).to_have_text(MARKUP)
+    assert shown_fields(page) == list(expected_fields(data))
+    tags = page.locator("#document .tag").all_inner_texts()
+    assert {f"airbyte:stream:{MARKUP}", f"title:{MARKUP}"} <= set(tags)
+    assert page.locator("img, b, body script:not(:last-child)").count() == 0
+    assert page.evaluate("typeof hacked") == "undefined"
+
+
+def test_only_web_addresses_are_links_and_they_tell_nothing_of_where_they_are(
+    page: Page, dust: LocalDust
+) -> None:
+    put(dust, "a", source_url="javascript:hacked=1", timestamp=1736365559000)
+    put(dust, "b", source_url="https://example.com/b", timestamp=1736365550000)
+    visit(page, dust)
+    expect(page.locator("#rows li").first).to_contain_text("javascript:hacked=1")
+    (link,) = page.locator("a:not([href^='#'])").all()
+    assert link.get_attribute("href") == "https://example.com/b"
+    assert link.get_attribute("rel") == "noopener noreferrer"
+    assert link.inner_text() == "example.com"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "document.body.innerHTML = '<b>x</b>'",
+        "document.write('<b>x</b>')",
+        "document.createElement('script').text = '1'",
+    ],
+)
+def test_the_browser_refuses_to_make_markup_or_a_script_of_text(
+    browser: Browser, dust: LocalDust, markup: str
+) -> None:
+    """The policy holds where the page's script should ever forget to."""
+    page = browser.new_page()
+    visit(page, dust)
+    outcome = page.evaluate(
+        "code => { try { new Function(code)(); return 'ran' } catch (e) { return e.name } }",
+        markup,
+    )
+    assert outcome != "ran"
+    page.context.close()
+
+
+def test_a_text_that_looks_like_the_layout_is_not_lost(page: Page, dust: LocalDust) -> None:
+    """Neither brackets, nor what looks like a name, nor a line separator within a string."""
+    record = {"a": "}", "]": "{", "b": ["]", '"c": 1', "d\u2028e,"], 'f": g': "h"}
+    put(dust, "a", text=json.dumps(record, indent=2, ensure_ascii=False))
+    visit(page, dust, "#id=a")
+    assert shown_fields(page) == list(expected_fields(record))
+
+
+def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: LocalDust) -> None:
+    text = (
+        '{\n  "b": 10.50,\n  "2": 12345678901234567890,\n  "1": "one\\ntwo",\n  "e": {},\n'
+        '  "deep": [\n    [\n      true,\n      null\n    ]\n  ]\n}'
+    )
+    put(dust, "a", text=text)
+    visit(page, dust, "#id=a")
+    expect(page.locator("#document h2")).to_have_text("a")
+    assert shown_fields(page) == [
+        ("b", "10.50"),
+        ("2", "12345678901234567890"),
+        ("1", "one\ntwo"),
+        ("e", "{}"),
+        ("deep", ""),
+        ("•", ""),
+        ("•", "true"),
+        ("•", "null"),
+    ]
+    page.get_by_text("As an agent reads it").click()
+    assert page.locator("#document pre").inner_text() == text
+
+
+@pytest.mark.parametrize("text", ["Dear Ann,\n\nhello.", '{"a":1}', "{\nnot JSON", ""])
+def test_any_other_text_is_shown_as_it_is(page: Page, dust: LocalDust, text: str) -> None:
+    put(dust, "a", text=text)
+    visit(page, dust, "#id=a")
+    assert page.locator("#document pre").inner_text() == text
+
+
+def test_a_long_text_is_cut_until_all_of_it_is_asked_for(page: Page, dust: LocalDust) -> None:
+    put(dust, "a", text=json.dumps({f"field {number}": number for number in range(700)}, indent=2))
+    visit(page, dust, "#id=a")
+    expect(page.locator("#document h3 + dl > div")).to_have_count(500)
+    page.get_by_role("button", name="Show all 700 lines").click()
+    assert len(shown_fields(page)) == 700
+
+
+def test_a_time_that_no_calendar_has_is_a_number(page: Page, dust: LocalDust) -> None:
+    put(dust, "a", timestamp=10**17)
+    visit(page, dust)
+    expect(page.locator("#rows li")).to_contain_text(str(10**17))
+
+
+def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
+    limit, window_s = 40, 2.0
+    with LocalDust(Options(upserts_per_window=limit, window_s=window_s)) as dust:
+        visit(page, dust)
+        lines = [record("users", {"id": id_}) for id_ in range(3 * limit)]
+        options = {"window_s": window_s, "sleep": time.sleep}
+        syncing = threading.Thread(target=sync, args=(dust.config, USERS, lines), kwargs=options)
+        syncing.start()
+        # Live: some are there, not yet all.
+        expect(page.locator("#plot .refusals").first).to_be_visible()
+        assert len(dust.documents) < 3 * limit
+        syncing.join()
+        expect(page.locator("#summary")).to_have_text("1 to 50 of 120 documents, newest first")
+        refusals = len(dust.requests) - 3 * limit - 1
+        expect(page.locator("#legend")).to_contain_text(f"{refusals} refused (429)")
+        top, at_limit = (
+            page.locator(f"#plot {part}").evaluate("part => part.getBBox().y")
+            for part in ("path", ".limit")
+        )
+    assert top == at_limit
+
+
+def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
+    visit(page, dust)
+    assert page.locator("#plot .deletes").count() == 0
+    dust.store.activity[dust.config["workspace_id"]].count("delete")
+    expect(page.locator("#plot .deletes")).to_have_count(1)
+    expect(page.locator("#legend")).to_contain_text("1 deleted")
+
+
+def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
+    page: Page, dust: LocalDust
+) -> None:
+    put(dust, "a", title="Before")
+    visit(page, dust, "#id=a")
+    expect(page.locator("#document h2")).to_have_text("Before")
+    put(dust, "a", title="After")
+    expect(page.locator("#document h2")).to_have_text("After")
+    del dust.documents["a"]
+    expect(page.locator("#document")).to_contain_text("There is no document a.")
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.textContent"))
+
+
+def test_everything_is_reached_by_keyboard(page: Page, dust: LocalDust) -> None:
+    for number in range(60):
+        put(dust, f"n{number:02}", timestamp=1736365559000 - number)
+    visit(page, dust)
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    page.keyboard.type("n")
+    expect(page.locator("#summary")).to_contain_text("with “n”")
+    # Past the button that empties the field, if it takes the focus, and "Older".
+    page.keyboard.press("Tab")
+    assert focused(page) == "Older"
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows .id").first).to_have_text("n50")
+    assert focused(page) == "n50"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#document h2")).to_have_text("n51")
+    expect(page.locator("#document")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#document")).to_be_hidden()
+    assert focused(page) == "n51"
+
+
+def test_the_focus_stays_while_documents_come_in(page: Page, dust: LocalDust) -> None:
+    put(dust, "a", timestamp=1736365550000)
+    visit(page, dust)
+    page.locator(".open").focus()
+    put(dust, "b", timestamp=1736365559000)
+    expect(page.locator("#rows .id")).to_have_text(["b", "a"])
+    assert focused(page) == "a"
+
+
+def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
+    word = "x" * 300
+    nested = json.dumps(
+        {word: [[[[[[[[word]]]]]]]], "url": f"https://example.com/{word}"}, indent=2
+    )
+    tags = [f"airbyte:stream:{word}"]
+    put(dust, word, title=word, tags=tags, text=nested, source_url=f"https://{word[:60]}.com")
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 640})
+    visit(page, dust)
+
+    def overflow() -> int:
+        root = "document.documentElement"
+        return int(page.evaluate(f"{root}.scrollWidth - {root}.clientWidth"))
+
+    assert overflow() <= 0
+    page.locator(".open").click()
+    expect(page.locator("#document h2")).to_be_in_viewport()
+    expect(page.locator("#rows")).to_be_hidden()
+    page.get_by_text("As an agent reads it").click()
+    assert overflow() <= 0
+    page.get_by_role("link", name="Back to the list").click()
+    expect(page.locator("#rows")).to_be_visible()
+
+
+# Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.
+CONTRASTS = """() => {
+  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = colour;
+    pixel.fillRect(0, 0, 1, 1);
+    return [...pixel.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((part) => part / 255)
+      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (element) => {
+    const colour = rgba(getComputedStyle(element).backgroundColor);
+    return colour[3] || !element.parentElement ? colour : ground(element.parentElement);
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((one) => one.checkVisibility())
+    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+    .map((one) => {
+      const both = [rgba(getComputedStyle(one).color), ground(one)].map(luminance);
+      return [one.textContent, (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_word_stands_out_from_its_ground(page: Page, dust: LocalDust, scheme: Any) -> None:
+    """At least 4.5 to 1, which WCAG 2 asks for at level AA."""
+    text = '{\n  "number": 1,\n  "word": "find me"\n}'
+    put(dust, "a", tags=["x"], text=text, source_url="https://example.com")
+    page.emulate_media(color_scheme=scheme)
+    visit(page, dust, "#search=find&id=a")
+    expect(page.locator("mark")).to_be_visible()
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 20
+    assert [(shown, ratio) for shown, ratio in contrasts if ratio < 4.5] == []
+
+
+def test_several_data_sources_are_chosen_from(page: Page) -> None:
+    sources = (DataSource("w", "vlt_1", "dts_1"), DataSource("w", "vlt_1", "dts_2"))
+    with LocalDust(Options(data_sources=sources)) as dust:
+        dust.store.documents[sources[1]]["b"] = stored_document(sources[1], "b", {"text": ""})
+        visit(page, dust)
+        expect(page.locator("#rows .id")).to_have_count(0)
+        page.get_by_label("Data source").select_option("w / vlt_1 / dts_2")
+        expect(page.locator("#rows .id")).to_have_text(["b"])
+        page.reload()
+        expect(page.locator("#rows .id")).to_have_text(["b"])
+
+
+def test_a_hundred_thousand_documents_are_paged_and_searched(page: Page, dust: LocalDust) -> None:
+    text = json.dumps({"note": "x" * 500}, indent=2)
+    for number in range(100_000):
+        put(dust, f"n{number}", text=text, timestamp=1736365559000 - number)
+    visit(page, dust, "#offset=99950")
+    summary = page.locator("#summary")
+    expect(summary).to_have_text("99,951 to 100,000 of 100,000 documents, newest first")
+    page.get_by_label("Search titles and texts").fill("n7777")
+    expect(summary).to_have_text("11 documents with “n7777”, newest first", timeout=10_000)
+
+
+def test_the_page_says_when_dust_is_gone_and_goes_on_when_it_is_back(browser: Browser) -> None:
+    with LocalDust() as dust:
+        page = browser.new_page()
+        visit(page, dust)
+    expect(page.get_by_text("The local Dust does not answer.")).to_be_visible()
+    with LocalDust(port=dust.port) as again:
+        put(again, "a")
+        expect(page.locator("#trouble")).to_be_hidden()
+        expect(page.locator("#rows .id")).to_have_text(["a"])
+    page.context.close()

@@ -1,0 +1,173 @@
+"""What the local Dust's page is drawn from. The page itself is tested in `page/in_a_browser.py`."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import requests
+
+from integration_tests.local_dust import LocalDust, Options
+from integration_tests.local_dust.activity import SHOWN_S, Activity
+from integration_tests.local_dust.documents import stored_document
+from integration_tests.local_dust.page import ROWS
+from unit_tests.clock import Clock
+
+
+def put(dust: LocalDust, id_: str, **body: Any) -> None:
+    source = dust.store.options.data_sources[0]
+    dust.documents[id_] = stored_document(source, id_, {"text": "", **body})
+
+
+def ask(dust: LocalDust, path: str, **query: str | int) -> requests.Response:
+    return requests.get(f"{dust.config['base_url']}/local/{path}", params=query, timeout=10)
+
+
+def listed(dust: LocalDust, **query: str | int) -> list[str]:
+    """Return the ids of the documents that a query finds."""
+    return [row["document_id"] for row in ask(dust, "documents", **query).json()["rows"]]
+
+
+def test_streams_are_told_with_their_counts(dust: LocalDust) -> None:
+    put(dust, "a", tags=["airbyte:stream:users"])
+    put(dust, "b", tags=["airbyte:stream:users", "airbyte:generation:7"])
+    put(dust, "c", tags=["airbyte:namespace:shop", "airbyte:stream:users"])
+    put(dust, "d", tags=["made by hand"])
+    shown = ask(dust, "documents").json()
+    assert shown["total"] == 4
+    assert shown["streams"] == [
+        {"name": "users", "namespace": "", "documents": 2},
+        {"name": "users", "namespace": "shop", "documents": 1},
+    ]
+    assert listed(dust, stream="users", namespace="shop") == ["c"]
+    assert sorted(listed(dust, stream="users")) == ["a", "b"]
+
+
+def test_a_search_finds_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
+    put(dust, "title", title="Straße", text="x")
+    put(dust, "text", text="Über die STRASSE")
+    put(dust, "neither", text="street")
+    assert sorted(listed(dust, search=" strasse ")) == ["text", "title"]
+    assert listed(dust, search="no such word") == []
+
+
+def test_an_excerpt_shows_where_a_text_matches(dust: LocalDust) -> None:
+    put(dust, "a", text=f"{'-' * 500}before Found after{'-' * 500}")
+    ((before, found, after),) = (
+        row["excerpt"] for row in ask(dust, "documents", search="fOUND").json()["rows"]
+    )
+    assert (before[-7:], found, after[:6]) == ("before ", "Found", " after")
+    assert max(map(len, (before, after))) <= 100
+
+
+def test_a_search_takes_no_character_for_a_pattern(dust: LocalDust) -> None:
+    put(dust, "a", text="b.c")
+    put(dust, "b", text="bxc")
+    assert listed(dust, search="b.c") == ["a"]
+
+
+def test_a_list_is_cut_and_goes_on_at_an_offset(dust: LocalDust) -> None:
+    for number in range(ROWS + 3):
+        put(dust, str(number), timestamp=1736365559000 - number)
+    assert ask(dust, "documents").json()["matching"] == ROWS + 3
+    assert listed(dust) == [str(number) for number in range(ROWS)]
+    assert listed(dust, offset=ROWS) == [str(number) for number in range(ROWS, ROWS + 3)]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("document", {"source": "1", "id": "a"}),
+        ("documents", {"offset": "-1"}),
+        ("documents", {"source": "x"}),
+        ("activity", {"source": "1"}),
+    ],
+)
+def test_an_unknown_data_source_or_offset_is_a_404(
+    dust: LocalDust, path: str, query: dict[str, str]
+) -> None:
+    assert ask(dust, path, **query).status_code == 404
+
+
+def test_a_document_is_told_in_full_or_as_null(dust: LocalDust) -> None:
+    put(dust, "a", text="t")
+    assert ask(dust, "document", id="a").json() == dust.documents["a"]
+    assert ask(dust, "document", id="b").json() is None
+
+
+def test_the_version_tells_of_each_change(dust: LocalDust) -> None:
+    versions = []
+    for change in (
+        lambda: None,
+        lambda: put(dust, "a"),
+        lambda: put(dust, "a"),
+        lambda: dust.documents.pop("a"),
+    ):
+        change()
+        versions.append(ask(dust, "activity").json()["version"])
+    assert versions == sorted(set(versions))
+
+
+def test_activity_counts_the_upserts_of_the_window_and_the_rest_by_the_second() -> None:
+    clock = Clock()
+    activity = Activity(window_s=60, clock=clock)
+    activity.count("upsert")
+    activity.count("upsert")
+    clock.sleep(59)
+    activity.count("refusal")
+    activity.count("delete")
+    shown = activity.shown()
+    assert shown["used"] == [0] * (SHOWN_S - 60) + [2] * 60
+    assert shown["refusals"] == shown["deletes"] == [0] * (SHOWN_S - 1) + [1]
+    clock.sleep(1)
+    activity.count("upsert")
+    shown = activity.shown()
+    assert shown["used"] == [0] * (SHOWN_S - 61) + [2] * 60 + [1]
+    assert shown["refusals"] == [0] * (SHOWN_S - 2) + [1, 0]
+
+
+def test_activity_keeps_what_a_window_reaches_back_to_and_nothing_before() -> None:
+    clock = Clock()
+    activity = Activity(window_s=60, clock=clock)
+    activity.count("upsert")
+    clock.sleep(SHOWN_S + 59 - 1)
+    activity.count("delete")
+    assert activity.shown()["used"] == [1] + [0] * (SHOWN_S - 1)
+    clock.sleep(1)
+    assert activity.shown()["used"] == [0] * SHOWN_S
+
+
+def test_upserts_refusals_and_deletes_are_counted() -> None:
+    """As the limit counts them: an upsert that is refused for its content has taken a slot."""
+    with LocalDust(Options(upserts_per_window=2)) as dust:
+        key = {"Authorization": f"Bearer {dust.config['api_key']}"}
+        path = (
+            "/api/v1/w/{workspace_id}/spaces/{space_id}/data_sources/{data_source_id}/documents/a"
+        )
+        url = dust.config["base_url"] + path.format_map(dust.config)
+        for body in ({"text": "t"}, {}, {"text": "t"}):
+            requests.post(url, json=body, headers=key, timeout=10)
+        requests.delete(url, headers=key, timeout=10)
+        shown = ask(dust, "activity").json()
+    assert (shown["limit"], shown["window_s"]) == (2, 60)
+    assert max(shown["used"]) == 2
+    assert (sum(shown["refusals"]), sum(shown["deletes"])) == (1, 1)
+
+
+def test_only_the_pages_own_script_and_style_may_run(dust: LocalDust) -> None:
+    """Each by the digest of what is in the page, and nothing from anywhere else."""
+    answer = requests.get(dust.config["base_url"], timeout=10)
+    policy = dict(
+        directive.split(" ", 1)
+        for directive in answer.headers["Content-Security-Policy"].split("; ")
+    )
+    for element in ("script", "style"):
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", answer.text, re.DOTALL)
+        digest = b64encode(sha256(content.encode()).digest()).decode()
+        assert policy[f"{element}-src"] == f"'sha256-{digest}'"
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["require-trusted-types-for"] == "'script'"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from airbyte_cdk.models import Status
 
 from destination_dust import destination, transport
 from destination_dust.destination import DestinationDust
+from destination_dust.errors import DustUnavailableError
 from destination_dust.failures import Answer, Failure
 from destination_dust.transport import Transport
 from integration_tests import connector
@@ -301,7 +301,7 @@ def test_a_check_ends_in_time_also_where_no_timeout_reaches(
 
     def hang(_wait_s: float) -> None:
         is_over.wait()
-        sys.exit("Nobody waits for the check any more.")
+        raise DustUnavailableError("Nobody waits for the check any more.")
 
     with server(sends(b"HTTP/1.1 503 Not Now\r\nContent-Length: 0\r\n\r\n")) as base_url:
         status = DestinationDust(sleep=hang).check(

@@ -31,13 +31,17 @@ _CHECK_BASE_URL = f"Check base_url: {_REGIONS}."
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP. `json` is None when the body is not JSON."""
+    """What came back over HTTP. `json` is None when the body is not JSON.
+
+    `date_ms` is when it was sent by the server's clock, which may have whole seconds only.
+    """
 
     status: int
     url: str
     json: Any = None
     location: str | None = None
     retry_after_s: float | None = None
+    date_ms: int | None = None
 
     @property
     def envelope(self) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -110,6 +111,7 @@ class Transport:
             json=_json(response.content),
             location=response.headers.get("Location"),
             retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
+            date_ms=_date_ms(response.headers.get("Date")),
         )
 
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
@@ -417,6 +419,14 @@ def _retry_after_s(value: str | None) -> float | None:
     try:
         return Retry().parse_retry_after(value)
     except (InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def _date_ms(value: str | None) -> int | None:
+    """Return the time of a Date header in ms of the server's clock: it has whole seconds."""
+    try:
+        return int(parsedate_to_datetime(value or "").timestamp()) * 1000
+    except (ValueError, TypeError):
         return None
 
 

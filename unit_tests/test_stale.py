@@ -69,7 +69,7 @@ def swept(
 ) -> list[str]:
     """Return the ids that are left after the stale documents of the streams were deleted."""
     clock = Clock()
-    report = SyncReport([stream.key for stream in streams], {}, clock=clock)
+    report = SyncReport([stream.key for stream in streams], clock=clock)
     hashes = array("Q", map(id_hash, seen))
     start = start or SyncStart(clock(), clock=clock)
     delete_stale(dict.fromkeys(streams, hashes), client, report, start, limit=limit)

@@ -166,7 +166,7 @@ class Replacements:
             if self._failures_are_told or not replaced.is_overwrite:
                 return _NOT_FINISHED
             return None if replaced.ends_with_last_state else _NOT_TOLD
-        is_whole = replaced.begins_anew_in_each_attempt or True
+        is_whole = replaced.begins_anew_in_each_attempt or self._attempt == "0"
         return None if is_whole else _LATER_ATTEMPT
 
 

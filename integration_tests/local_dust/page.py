@@ -121,8 +121,9 @@ def _digest_of(element: str, page: str) -> str:
 
 
 def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise web.HTTPNotFound
+    # Nothing here is that many, and Python refuses to read thousands of digits.
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise web.HTTPBadRequest
     return int(text)
 
 

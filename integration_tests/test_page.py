@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 import requests
 
-from integration_tests.local_dust import LocalDust, Options
+from integration_tests.local_dust import UNLIMITED, LocalDust, Options
 from integration_tests.local_dust.activity import SHOWN_S, Activity
 from integration_tests.local_dust.page import ROWS
 from unit_tests.clock import Clock
@@ -152,6 +152,11 @@ def test_upserts_refusals_and_deletes_are_counted() -> None:
     assert (shown["limit"], shown["window_s"]) == (2, 60)
     assert max(shown["used"]) == 2
     assert (sum(shown["refusals"]), sum(shown["deletes"])) == (1, 1)
+
+
+def test_a_lifted_limit_is_none() -> None:
+    with LocalDust(Options(upserts_per_window=UNLIMITED)) as dust:
+        assert ask(dust, "activity").json()["limit"] is None
 
 
 def test_only_the_pages_own_script_and_style_may_run(dust: LocalDust) -> None:

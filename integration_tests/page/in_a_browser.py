@@ -104,7 +104,7 @@ def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: Local
         page.keyboard.press("Escape")
         if size == 50:
             first = page.locator("#rows .id").first.inner_text()
-            page.get_by_role("link", name="Older").last.click()
+            page.get_by_role("link", name="Next page").last.click()
             expect(page.locator("#rows .id").first).not_to_have_text(first)
     assert opened == set(dust.documents)
 
@@ -138,6 +138,56 @@ def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
     expect(page.locator("#rows .id")).to_have_text(["b"])
     page.go_back()
     expect(page.locator("#rows .id")).to_have_count(3)
+
+
+def test_tags_of_the_chosen_stream_are_not_repeated(page: Page, dust: LocalDust) -> None:
+    dust.put("a", tags=["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
+    visit(page, dust)
+    tags = page.locator("#rows .tag")
+    expect(tags).to_have_text(["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
+    page.locator("#streams a").nth(1).click()
+    expect(tags).to_have_text(["by hand"])
+
+
+def times_of(page: Page) -> list[list[str]]:
+    """Return what each row of the list says about times."""
+    texts = page.locator("#rows .times").all_inner_texts()
+    return [text.replace("\u202f", " ").splitlines() for text in texts]
+
+
+def test_equal_times_are_shown_once(page: Page) -> None:
+    """The timestamp, and beside it when a document was stored, each where it differs."""
+    now_ms = [1736365559000]
+    with LocalDust(Options(now_ms=lambda: now_ms[0])) as dust:
+        dust.put("a", timestamp=1736361003000)
+        now_ms[0] += 999
+        dust.put("b", timestamp=1736361003001)
+        now_ms[0] += 1
+        dust.put("c", timestamp=1736361002000)
+        visit(page, dust)
+        newest, older = (f"Jan 8, 2025, 6:30:0{second} PM" for second in (3, 2))
+        assert times_of(page) == [
+            [newest, "stored at 7:45:59 PM"],
+            [],
+            [older, "stored at 7:46:00 PM"],
+        ]
+        dust.put("c", timestamp=1736361003000)
+        expect(page.get_by_text("Jan 8, 2025")).to_have_count(1)
+        expect(page.get_by_text("stored at 7:46:00")).to_have_count(1)
+
+
+def test_a_document_tells_its_timestamp_and_when_it_was_stored(page: Page) -> None:
+    with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
+        dust.put("a", timestamp=1736361003000)
+        visit(page, dust, "#id=a")
+        facts = page.locator("#document dl").first
+        expect(facts).to_contain_text("TimestampJan 8, 2025, 6:30:03 PM")
+        expect(facts).to_contain_text("Stored atJan 8, 2025, 7:45:59 PM")
+
+
+def test_the_page_says_that_it_is_a_stand_in(page: Page, dust: LocalDust) -> None:
+    visit(page, dust)
+    expect(page.locator("header")).to_contain_text("A stand-in for Dust, to try things out.")
 
 
 MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
@@ -269,7 +319,7 @@ def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
         syncing.join()
         expect(page.locator("#summary")).to_have_text("1 to 50 of 120 documents, newest first")
         refusals = len(dust.requests) - 3 * limit - 1
-        expect(page.locator("#legend")).to_contain_text(f"{refusals} refused (429)")
+        expect(page.locator("#legend")).to_contain_text(f"{refusals} rate-limited")
         top, at_limit = (
             page.locator(f"#plot {part}").evaluate("part => part.getBBox().y")
             for part in ("path", ".limit")
@@ -277,12 +327,31 @@ def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
     assert top == at_limit
 
 
+def test_the_plot_says_what_it_counts(page: Page) -> None:
+    with LocalDust(Options(upserts_per_window=40)) as dust:
+        visit(page, dust)
+        expect(page.locator("#legend")).to_contain_text("0 of 40 upserts in the last 60 s")
+        expect(page.locator("figure")).to_contain_text("one burst shows as a block.")
+        expect(page.locator("figure")).to_contain_text("The other counts are of these 5 minutes.")
+        expect(page.locator("#plot .limit")).to_have_count(1)
+
+
+def test_the_plot_says_that_the_limit_is_lifted(page: Page, dust: LocalDust) -> None:
+    visit(page, dust)
+    expect(page.locator("figure")).to_contain_text("The rate limit is lifted.")
+    for _ in range(3):
+        dust.store.activity[dust.config["workspace_id"]].count("upsert")
+    expect(page.locator("#legend")).to_contain_text("3 upserts in the last 60 s")
+    expect(page.locator("#scale")).to_have_text("3")
+    expect(page.locator("#plot .limit")).to_have_count(0)
+
+
 def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
     visit(page, dust)
     assert page.locator("#plot .deletes").count() == 0
     dust.store.activity[dust.config["workspace_id"]].count("delete")
     expect(page.locator("#plot .deletes")).to_have_count(1)
-    expect(page.locator("#legend")).to_contain_text("1 deleted")
+    expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
@@ -309,9 +378,9 @@ def test_everything_is_reached_by_keyboard(page: Page, dust: LocalDust) -> None:
         page.keyboard.press("Tab")
     page.keyboard.type("n")
     expect(page.locator("#summary")).to_contain_text("with “n”")
-    # Past the button that empties the field, if it takes the focus, and "Older".
+    # Past the button that empties the field, if it takes the focus, and "Next page".
     page.keyboard.press("Tab")
-    assert focused(page) == "Older"
+    assert focused(page) == "Next page"
     page.keyboard.press("Enter")
     expect(page.locator("#rows .id").first).to_have_text("n50")
     assert focused(page) == "n50"
@@ -355,6 +424,17 @@ def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
     assert overflow() <= 0
     page.get_by_role("link", name="Back to the list").click()
     expect(page.locator("#rows")).to_be_visible()
+
+
+def test_the_first_document_is_on_the_first_screen_of_a_phone(page: Page, dust: LocalDust) -> None:
+    """Of a small one, with many streams; the plot is below."""
+    for number in range(30):
+        dust.put(f"{number}", title="A title", tags=[f"airbyte:stream:stream number {number}"])
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 568})
+    visit(page, dust)
+    expect(page.locator("#rows li").first).to_be_in_viewport(ratio=1)
+    page.locator("#plot").scroll_into_view_if_needed()
+    expect(page.locator("#plot")).to_be_in_viewport(ratio=1)
 
 
 # Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.

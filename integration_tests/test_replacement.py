@@ -335,6 +335,7 @@ def test_a_status_without_a_namespace_counts_where_the_name_is_unique(dust: Loca
         [user(2, "eu"), status(), user(2, "us"), status()],
     )
     assert len(dust.documents) == 4
+    age(dust)
     sync(dust.config, catalog(eu), [user(3, "eu"), status()])
     left = [tuple(document["tags"][:2]) for document in dust.documents.values()]
     assert left.count(("airbyte:stream:users", "airbyte:namespace:eu")) == 1
@@ -394,6 +395,7 @@ def test_a_state_counts_for_the_stream_that_it_names_only(dust: LocalDust) -> No
     sync(dust.config, configured, [user(1, "eu")])
     sync(dust.config, configured, [user(2, "eu"), own_state({})])
     assert sorted(dust.documents) == ["users-1", "users-2"]
+    age(dust)
     sync(dust.config, configured, [user(2, "eu"), own_state({}, namespace="eu")])
     assert list(dust.documents) == ["users-2"]
 

@@ -106,9 +106,7 @@ class KnownDocuments:
 
     def _count_time(self) -> None:
         """Add the time since the upsert began, or was last looked at, to that of all upserts."""
-        now_s = self._clock()
-        self._upserts_s += now_s - self._lap_s
-        self._lap_s = now_s
+        self._upserts_s += self._clock() - self._lap_s
 
     def _may_read_on(self) -> bool:
         if self._is_read or not self._is_long:

@@ -145,7 +145,7 @@ class KnownDocuments:
 
     def _compare_hashes(self, document: Document, stored: Stored) -> None:
         """Find out whether Dust computes hashes as expected: one that it did is enough."""
-        if self._hashes_as_expected or document.timestamp_ms is None or stored.hash is None:
+        if self._hashes_as_expected or document.timestamp_ms is None:
             return
         expected = document_hash(document, stored_timestamp_ms(document.timestamp_ms))
         self._hashes_as_expected = stored.hash == expected

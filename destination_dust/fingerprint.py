@@ -26,10 +26,10 @@ _DIGEST_BYTES = 16
 def fingerprint_of(listed: Mapping[str, Any]) -> bytes | None:
     """Return what to remember of a document in Dust's list: 24 bytes, a digest and the timestamp.
 
-    None when the list does not show all that is compared.
+    None when the list does not show its timestamp.
     """
     timestamp_ms = listed.get("timestamp")
-    if not isinstance(timestamp_ms, int) or not isinstance(listed.get("hash"), str):
+    if not isinstance(timestamp_ms, int):
         return None
     names = ("hash", "title", "tags", "source_url", "mime_type", "parents")
     return _fingerprint(timestamp_ms, [listed.get(name) for name in names])

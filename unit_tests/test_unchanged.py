@@ -23,6 +23,7 @@ from unit_tests.builders import EMITTED_AT_MS, EVENTS, USERS, document_of
 from unit_tests.clock import Clock
 
 YESTERDAY_MS = EMITTED_AT_MS - 86_400_000
+NOW_MS = EMITTED_AT_MS + 1
 
 
 class Dust:
@@ -50,7 +51,8 @@ class Dust:
             self.clock.now_s += 10
         self.clock.now_s += self.upsert_s
         self.upserts.append(document)
-        timestamp_ms = stored_timestamp_ms(document.timestamp_ms or 0)
+        sent_ms = document.timestamp_ms
+        timestamp_ms = NOW_MS if sent_ms is None else stored_timestamp_ms(sent_ms)
         return Stored(hash=self.hash_of(document, timestamp_ms), created_ms=None)
 
     def list_documents(self, *, limit: int, offset: int, streams: Sequence[Stream]) -> Page:

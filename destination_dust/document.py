@@ -155,7 +155,10 @@ def source_url_of(data: Mapping[str, Any]) -> str:
 
 
 def _texts_in(data: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """Return the texts in the fields of these names, case-insensitive, in the order of `names`."""
+    """Return the texts in the fields of these names, in this order and then the record's.
+
+    Names are case-insensitive: a CRM writes `Name`.
+    """
     texts = [
         (names.index(name), value)
         for field, value in data.items()

@@ -223,7 +223,9 @@ def test_records_that_lack_a_part_of_their_key_give_one_line_on_their_old_docume
 def test_records_with_their_whole_key_give_no_line(
     key_report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key_report.stored(document_of(MEMBERS, {"org": "", "id": False}))
+    whole = {"org": "", "id": False}
+    key_report.stored(document_of(MEMBERS, whole))
+    key_report.deleted(document_of(MEMBERS, {**whole, "_ab_cdc_deleted_at": "2026-11-24"}))
 
     assert said(caplog) == []
 

@@ -22,7 +22,7 @@ from destination_dust.document import Document, Stream, StreamKey
 from destination_dust.failures import SUCCESSES, Answer, Failure, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Effort, Retries
-from destination_dust.transport import ANSWER_TIME_LIMIT_S, READ_TIMEOUT_S, Transport
+from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
 
@@ -50,17 +50,16 @@ class DustClient:
     A server that does not know the first of the ROUTES is asked on the next, until one of them has
     succeeded; that one is kept. `efforts` adds up what it has taken for each stream.
 
-    With a `time_limit_s`, all there is to do has that much time: when it has passed, nothing more
-    is waited for or tried again.
+    A request is not tried again where that would take a wait of more than `longest_wait_s`.
     """
 
     def __init__(
         self,
         config: DustConfig,
         *,
-        time_limit_s: float = float("inf"),
         window_s: float = DUST_WINDOW_S,
         read_timeout_s: float = READ_TIMEOUT_S,
+        longest_wait_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -71,7 +70,7 @@ class DustClient:
         self._pacer = Pacer(window_s, clock=clock)
         self._clock = clock
         self._sleep = sleep
-        self._end_s = clock() + time_limit_s
+        self._longest_wait_s = longest_wait_s
 
     def __enter__(self) -> DustClient:
         return self
@@ -176,7 +175,7 @@ class DustClient:
             if isinstance(outcome, Answer):
                 return outcome
             wait_s = retries.wait_s(outcome)
-            if wait_s is None or self._clock() + wait_s >= self._end_s:
+            if wait_s is None or wait_s > self._longest_wait_s:
                 return outcome
             logger.warning(
                 "Could not %s: %s Retry %d in %.1f s.",
@@ -205,12 +204,7 @@ class DustClient:
         return outcome
 
     def _try_once(self, task: _Task, route: str) -> Answer | Failure:
-        outcome = self._transport.exchange(
-            task.method,
-            self._paths[route] + task.path,
-            task.body,
-            time_limit_s=min(ANSWER_TIME_LIMIT_S, max(1.0, self._end_s - self._clock())),
-        )
+        outcome = self._transport.exchange(task.method, self._paths[route] + task.path, task.body)
         if isinstance(outcome, Failure):
             return outcome
         if outcome.status in SUCCESSES and task.is_done(outcome.json):

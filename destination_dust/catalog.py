@@ -8,7 +8,6 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from airbyte_cdk.models import (
     ConfiguredAirbyteCatalog,
@@ -17,8 +16,8 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
-from destination_dust.document import Stream, StreamKey
 from destination_dust.errors import DustConfigError
+from destination_dust.stream import Stream, StreamKey, stream_key
 
 SUPPORTED_SYNC_MODES = (
     DestinationSyncMode.append,
@@ -64,10 +63,9 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
     list of paths, for a minimum generation that is not the current one, and for a stream that is
     configured twice.
     """
-    sync = uuid4().hex
     streams: dict[StreamKey, Stream] = {}
     for configured in catalog.streams:
-        stream = replace(_stream(configured), generation=_generation(configured, sync))
+        stream = _stream(configured)
         if streams.setdefault(stream.key, stream) is not stream:
             raise DustConfigError(
                 f"Stream {stream.name!r} is configured twice: which of its primary keys counts is "
@@ -95,7 +93,8 @@ def _sharing_ids(streams: Iterable[Stream]) -> set[StreamKey]:
 
 
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:
-    stream = Stream(name=configured.stream.name, namespace=configured.stream.namespace or None)
+    namespace, name = stream_key(configured.stream.namespace, configured.stream.name)
+    stream = Stream(name, namespace)
     mode = configured.destination_sync_mode
     if mode not in SUPPORTED_SYNC_MODES:
         raise _unsupported(getattr(mode, "value", mode), stream)
@@ -107,36 +106,18 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
             "connection.",
             stream=stream.descriptor,
         )
-    return replace(
-        stream,
-        primary_key=tuple(tuple(path) for path in primary_key),
-        is_deduped=mode is DestinationSyncMode.append_dedup,
-    )
-
-
-def _generation(configured: ConfiguredAirbyteStream, sync: str) -> str | None:
-    """Return the generation that replaces what Dust has of a stream; None when it adds to that.
-
-    Where refreshes are on, the platform counts generations, and keeps the count when an attempt
-    goes on where an earlier one stopped. Under overwrite nothing is ever resumed: there the `sync`
-    itself is the generation.
-
-    Source: airbyte-platform, `CatalogGenerationSetter` and `DefaultProtocolSerializer`.
-    """
     generation, minimum = configured.generation_id, configured.minimum_generation_id
     if minimum and minimum != generation:
-        stream = Stream(configured.stream.name, configured.stream.namespace or None)
         raise DustConfigError(
             f"Stream {stream.name!r} has the minimum_generation_id {minimum} and the generation_id "
             f"{generation}: the connector can keep all generations (0) or the current one alone.",
             stream=stream.descriptor,
         )
-    if configured.destination_sync_mode is DestinationSyncMode.overwrite:
-        return sync
-    # What PyAirbyte sends for every stream, whatever it is to become of it.
-    if (generation, minimum, configured.sync_id) == (1, 1, 1):
-        return None
-    return str(generation) if minimum and minimum > 0 else None
+    return replace(
+        stream,
+        primary_key=tuple(tuple(path) for path in primary_key),
+        is_deduped=mode is DestinationSyncMode.append_dedup,
+    )
 
 
 def _as_read(configured: Any) -> Any:

@@ -18,10 +18,11 @@ from urllib.parse import quote
 import orjson
 
 from destination_dust.config import DustConfig
-from destination_dust.document import Document, Stream, StreamKey
+from destination_dust.document import Document
 from destination_dust.failures import SUCCESSES, Answer, Failure, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Effort, Retries
+from destination_dust.stream import Stream, StreamKey
 from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
@@ -42,6 +43,27 @@ class _Task:
     stream: Stream | None = None
     takes_slot: bool = False
     """Whether it counts against the rate limit, which is one of upserts only."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What Dust tells of a document that it has stored: its hash, and when, in ms of its clock."""
+
+    hash: str | None
+    created_ms: int | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of Dust's list of documents, and when it was sent, in ms of Dust's clock."""
+
+    documents: list[dict[str, Any]]
+    date_ms: int | None
+
+    @property
+    def ids(self) -> list[str]:
+        """Return the ids of the documents, in the order of the list."""
+        return [document["document_id"] for document in self.documents]
 
 
 class DustClient:
@@ -87,14 +109,14 @@ class DustClient:
 
     def list_documents(
         self, *, limit: int, offset: int = 0, streams: Sequence[Stream] = ()
-    ) -> list[dict[str, Any]]:
+    ) -> Page:
         """Return a page of the data source's documents as Dust describes them, without their texts.
 
         Newest first by timestamp; those of one timestamp come in any order, which may change from
         one page to the next. `streams` are those for whose sake this is done, if it fails. Raises
         DustError.
         """
-        page: list[dict[str, Any]] = self._perform(
+        answer = self._perform(
             _Task(
                 name=f"list the data source's documents{_for(streams)}",
                 method="GET",
@@ -102,15 +124,15 @@ class DustClient:
                 is_done=_lists_documents,
                 stream=streams[0] if streams else None,
             )
-        )["documents"]
-        return page
+        )
+        return Page(answer.json["documents"], answer.date_ms)
 
-    def upsert_document(self, document: Document) -> None:
-        """Store the document, in place of one of the same id.
+    def upsert_document(self, document: Document) -> Stored:
+        """Store the document, in place of one of the same id, and return what Dust tells of it.
 
         When this returns, Dust has the document. Raises DustError when it may not have it.
         """
-        self._perform(
+        answer = self._perform(
             _Task(
                 name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
                 method="POST",
@@ -120,6 +142,11 @@ class DustClient:
                 stream=document.stream,
                 takes_slot=True,
             )
+        )
+        stored = answer.json["document"]
+        return Stored(
+            hash=stored.get("hash"),
+            created_ms=stored["created"] if isinstance(stored.get("created"), int) else None,
         )
 
     def delete_document(self, id_: str, stream: Stream) -> None:
@@ -137,12 +164,12 @@ class DustClient:
             )
         )
 
-    def _perform(self, task: _Task) -> Any:
-        """Return the JSON of Dust's answer to a task. Raises DustError when it did not succeed."""
+    def _perform(self, task: _Task) -> Answer:
+        """Return Dust's answer to a task. Raises DustError when it did not succeed."""
         outcome = self._try_routes(task)
         if isinstance(outcome, Failure):
             raise outcome.error(task.name, task.stream and task.stream.descriptor)
-        return outcome.json
+        return outcome
 
     def _try_routes(self, task: _Task) -> Answer | Failure:
         if self._route is not None:
@@ -234,7 +261,9 @@ def _documents_path(config: DustConfig, route: str) -> str:
 def _lists_documents(json: Any) -> bool:
     """Tell whether this is a page of documents. Source: `GetDocumentsResponseSchema`."""
     documents = json.get("documents") if isinstance(json, dict) else None
-    return isinstance(documents, list) and all(isinstance(item, dict) for item in documents)
+    return isinstance(documents, list) and all(
+        isinstance(item, dict) and isinstance(item.get("document_id"), str) for item in documents
+    )
 
 
 def _tells_of_storing(id_: str, json: Any) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from queue import Empty, Queue
@@ -31,6 +33,8 @@ from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
+from destination_dust.stream import stream_key
+from destination_dust.sync_start import SyncStart
 
 logger = logging.getLogger("airbyte")
 
@@ -43,9 +47,13 @@ CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 class DestinationDust(Destination):
     """Upserts each record into a Dust data source as a document."""
 
-    def __init__(self, **client_options: Any) -> None:
-        """Take options for the DustClient: with another clock and sleep, tests need not wait."""
+    def __init__(self, *, started_s: float | None = None, **client_options: Any) -> None:
+        """Take when the process started, by `time.monotonic`, and options for the DustClient.
+
+        With another clock and sleep, tests need not wait.
+        """
         super().__init__()
+        self._started_s = time.monotonic() if started_s is None else started_s
         self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
@@ -76,11 +84,14 @@ class DestinationDust(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Upsert each RECORD in turn, and yield each STATE once all before it is stored.
 
-        At the end of the input the stale documents of replaced streams go. Raises DustError when
-        something could not be stored or deleted: no STATE follows it.
+        At the end of the input the stale documents of replaced streams are deleted. Raises
+        DustError when something could not be stored or deleted: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        replacements = Replacements(configured_catalog, streams)
+        start = SyncStart(self._started_s)
+        replacements = Replacements(
+            configured_catalog, streams, start=start, attempt=os.environ.get("WORKER_JOB_ATTEMPT")
+        )
         with (
             DustClient(_settings(config), **self._client_options) as client,
             SyncReport(streams, client.efforts) as report,
@@ -88,7 +99,7 @@ class DestinationDust(Destination):
             for message in input_messages:
                 replacements.note(message)
                 if (record := message.record) is not None:
-                    stream = streams.get((record.namespace or None, record.stream))
+                    stream = streams.get(stream_key(record.namespace, record.stream))
                     if stream is None:
                         report.ignored(record)
                         continue
@@ -97,12 +108,14 @@ class DestinationDust(Destination):
                         client.delete_document(document.id, stream)
                         report.deleted(document)
                     else:
-                        client.upsert_document(document)
+                        stored = client.upsert_document(document)
+                        start.note(stored.created_ms)
+                        replacements.saw(document)
                         report.stored(document)
                 elif message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
-            replacements.sweep(client, report)
+            replacements.delete_stale(client, report)
 
     def run(self, args: list[str]) -> None:
         """Run the command in `args` and write each message as soon as there is one.

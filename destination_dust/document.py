@@ -6,106 +6,26 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from airbyte_cdk.models import AirbyteRecordMessage, StreamDescriptor
+from airbyte_cdk.models import AirbyteRecordMessage
 from pydantic_core import Url
 
 from destination_dust import exact_json
+from destination_dust.stream import Stream, clip, id_safe, printable
 
 MAX_ID_CHARACTERS = 255
 MAX_TITLE_UTF16_UNITS = 512
-MAX_TAG_UTF16_UNITS = 512
 
 _TITLE_FIELDS = ("title", "name", "subject", "label")
 _URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
 
 _DIGEST_CHARACTERS = 16
-_NOT_ID_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
 # Alone, sixteen digits are more likely a number than a digest.
 _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z")
-_CONTROL_TO_SPACE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
-
-STREAM_TAG = "airbyte:stream:"
-NAMESPACE_TAG = "airbyte:namespace:"
-GENERATION_TAG = "airbyte:generation:"
 
 # Set where a change data capture has seen that the row was deleted.
 _DELETED_AT = "_ab_cdc_deleted_at"
-
-StreamKey = tuple[str | None, str]
-"""Namespace and name: what Airbyte looks a stream up by."""
-
-
-@dataclass(frozen=True)
-class Stream:
-    """What is fixed for a configured stream as long as a sync lasts.
-
-    `primary_key` holds one path of field names per part of the key. `shares_ids` says that another
-    stream of the catalog could come to the same document ids. A stream `is_deduped` when deletions
-    at the source are deletions in Dust. Its `generation` is set while it is being replaced: what
-    this generation writes is what stays.
-    """
-
-    name: str
-    namespace: str | None = None
-    primary_key: tuple[tuple[str, ...], ...] = ()
-    shares_ids: bool = False
-    is_deduped: bool = False
-    generation: str | None = None
-
-    @property
-    def key(self) -> StreamKey:
-        """Return what Airbyte looks the stream up by."""
-        return self.namespace, self.name
-
-    @cached_property
-    def descriptor(self) -> StreamDescriptor:
-        """Return the stream's name and namespace as Airbyte's messages carry them.
-
-        A lone surrogate, which no message can hold, becomes its escape.
-        """
-        return StreamDescriptor(
-            name=_encodable(self.name),
-            namespace=_encodable(self.namespace) if self.namespace else None,
-        )
-
-    @cached_property
-    def origin_tags(self) -> tuple[str, ...]:
-        """Return the tags that say of which stream a document is."""
-        return tuple(_tag(text) for text in self._origin)
-
-    @property
-    def has_exact_tags(self) -> bool:
-        """Tell whether the tags of origin hold the stream's names as they are, and in full."""
-        return self.origin_tags == self._origin
-
-    @property
-    def _origin(self) -> tuple[str, ...]:
-        stream = STREAM_TAG + self.name
-        return (stream, NAMESPACE_TAG + self.namespace) if self.namespace else (stream,)
-
-    @cached_property
-    def generation_tag(self) -> str | None:
-        """Return the tag of what is written while the stream is being replaced."""
-        return None if self.generation is None else _tag(GENERATION_TAG + self.generation)
-
-    @cached_property
-    def tags(self) -> tuple[str, ...]:
-        """Return the tags of each of the stream's documents."""
-        if self.generation_tag is None:
-            return self.origin_tags
-        return (*self.origin_tags, self.generation_tag)
-
-    @property
-    def id_prefix(self) -> str:
-        """Return what the ids of the stream's documents begin with.
-
-        Two streams could come to the same id where the prefix of one begins with that of the other:
-        `users` with the key `archive-7`, and `users-archive` with the key `7`.
-        """
-        return _NOT_ID_SAFE.sub("_", self.name) + "-"
 
 
 @dataclass(frozen=True)
@@ -201,7 +121,7 @@ def document_id(stream: Stream, key: tuple[str, ...] | None, data: Mapping[str, 
         identity = list(key)
         plain = "-".join((stream.name, *key))
 
-    safe = _NOT_ID_SAFE.sub("_", plain)
+    safe = id_safe(plain)
     is_ambiguous = (
         safe != plain
         or len(safe) > MAX_ID_CHARACTERS
@@ -214,6 +134,11 @@ def document_id(stream: Stream, key: tuple[str, ...] | None, data: Mapping[str, 
     return f"{safe[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
 
 
+def id_hash(id_: str) -> int:
+    """Return a 64-bit hash of a document's id, by which many ids are remembered in little space."""
+    return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "big")
+
+
 def title_of(data: Mapping[str, Any]) -> str | None:
     """Return the first non-blank string in the fields that usually name a thing, cut to fit.
 
@@ -222,9 +147,9 @@ def title_of(data: Mapping[str, Any]) -> str | None:
     for name in _TITLE_FIELDS:
         value = data.get(name)
         if isinstance(value, str):
-            printable = value.translate(_CONTROL_TO_SPACE)
-            if printable.strip():
-                return clip(printable, MAX_TITLE_UTF16_UNITS)
+            title = printable(value)
+            if title.strip():
+                return clip(title, MAX_TITLE_UTF16_UNITS)
     return None
 
 
@@ -239,29 +164,6 @@ def source_url_of(data: Mapping[str, Any]) -> str:
         if isinstance(value, str) and _is_dust_url(value):
             return value
     return ""
-
-
-def clip(text: str, utf16_units: int) -> str:
-    """Return the text cut to a number of UTF-16 units, never inside a character.
-
-    Dust counts as JavaScript does, so an emoji counts twice. Lone surrogates, which cannot be sent,
-    become U+FFFD.
-    """
-    if text.isascii():
-        return text[:utf16_units]
-    # No character has less than one unit: what is cut here could not stay.
-    units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
-    whole = units.decode("utf-16-le", "replace")
-    return whole.encode("utf-16-le")[: 2 * utf16_units].decode("utf-16-le", "ignore")
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _tag(text: str) -> str:
-    """Return the text as a tag. Control characters become spaces: Dust fails at a NUL."""
-    return clip(text.translate(_CONTROL_TO_SPACE), MAX_TAG_UTF16_UNITS)
 
 
 def _value_at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -290,7 +192,7 @@ def _digest(text: str) -> str:
 def _title_from_key(stream: Stream, key: tuple[str, ...] | None) -> str | None:
     if key is None:
         return None
-    return " ".join((stream.name, *key)).translate(_CONTROL_TO_SPACE)
+    return printable(" ".join((stream.name, *key)))
 
 
 def _is_dust_url(text: str) -> bool:

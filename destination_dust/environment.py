@@ -43,7 +43,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
     return host if port is None else f"{host}:{port}"
 
 
-def check_certificates(bundle: bool | str) -> None:
+def check_certificates(bundle: bool | str | None) -> None:
     """Raise DustConfigError when the environment names certificates that cannot be loaded.
 
     Otherwise they would surface as a connection error.

@@ -36,7 +36,7 @@ _PROXY_EXAMPLE = ", as in http://user:password@proxy.example:3128."
 class Answer:
     """What came back over HTTP. `json` is None when the body is not JSON.
 
-    `date_ms` is the server's clock when it answered, cut to whole seconds, as Unix time.
+    `date_ms` is when it was sent by the server's clock, which may have whole seconds only.
     """
 
     status: int

@@ -56,6 +56,11 @@ class StateLine(AirbyteMessage):
     line: bytes = b""
 
 
+@dataclass
+class UnreadLine(AirbyteMessage):
+    """A line that could not be read as a message, so that what was on it is not known."""
+
+
 def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
@@ -66,6 +71,9 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     input that has lines and not one message; and for one that cannot be read.
     """
     for number, line, content in _messages(stdin):
+        if content is None:
+            yield UnreadLine(type=Type.LOG)
+            continue
         kind = content["type"]
         if kind == _RECORD:
             yield AirbyteMessage(type=Type.RECORD, record=_record(content.get("record"), number))
@@ -111,16 +119,19 @@ def _lines(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Yield each message of whatever type, as its line's number, its line and its content."""
+def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    """Yield each line that is not blank as its number, the line and the message's content.
+
+    The content is None where the line is not a message.
+    """
     ignored = 0
     encoding: str | None = None
     has_message = False
     for number, line in _lines(stdin):
         content = _parse(line, number)
+        yield number, line, content
         if content is not None:
             has_message = True
-            yield number, line, content
             continue
         ignored += 1
         if ignored == 1:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from airbyte_cdk.models import AirbyteRecordMessage
 
-from destination_dust.document import Document, Stream, StreamKey
+from destination_dust.document import Document
 from destination_dust.retry import Effort
+from destination_dust.stream import Stream, StreamKey, stream_key, stream_name
 
 logger = logging.getLogger("airbyte")
 
@@ -24,7 +25,7 @@ class _Counts:
     without_key: int = 0
     deleted: int = 0
     undeletable: int = 0
-    swept: int = 0
+    stale: int = 0
 
 
 class SyncReport:
@@ -81,22 +82,33 @@ class SyncReport:
         self._counts[document.stream.key].deleted += 1
         self._progress()
 
-    def swept(self, stream: Stream) -> None:
+    def deleted_stale(self, stream: Stream) -> None:
         """Count a stale document of a stream that is being replaced, which was deleted."""
-        self._counts[stream.key].swept += 1
+        self._counts[stream.key].stale += 1
         self._progress()
 
-    def replaced(self, stream: Stream) -> None:
-        """Say that all stale documents of a stream are deleted."""
+    def replaced(self, stream: Stream, *, newer: int) -> None:
+        """Say that all stale documents of a stream are deleted.
+
+        `newer` counts those that were kept, since they were written after this sync began.
+        """
+        name = stream_name(stream.key)
         logger.info(
             "Stream %s was replaced: %s of earlier syncs deleted.",
-            stream_name(stream.key),
-            _number(self._counts[stream.key].swept, "document"),
+            name,
+            _number(self._counts[stream.key].stale, "document"),
         )
+        if newer:
+            logger.warning(
+                "Stream %s: %s kept that this sync did not bring, because another sync or somebody "
+                "else has written them since this sync began.",
+                name,
+                _number(newer, "document"),
+            )
 
     def ignored(self, record: AirbyteRecordMessage) -> None:
         """Count a record of a stream that the catalog does not hold."""
-        key = (record.namespace or None, record.stream)
+        key = stream_key(record.namespace, record.stream)
         self._not_in_catalog[key] += 1
         if self._not_in_catalog[key] == 1:
             logger.warning(
@@ -112,7 +124,7 @@ class SyncReport:
                 stream_name(key),
                 _number(counts.upserted, "document"),
                 f" ({counts.without_key} without their key)" if counts.without_key else "",
-                f", {counts.deleted} deleted" if counts.deleted else "",
+                f", {deleted} deleted" if (deleted := counts.deleted + counts.stale) else "",
                 _number(effort.retries, "retry", "retries"),
                 effort.rate_limit_wait_s,
             )
@@ -128,7 +140,7 @@ class SyncReport:
         if now_s - self._last_progress_s >= PROGRESS_INTERVAL_S:
             self._last_progress_s = now_s
             upserted = sum(counts.upserted for counts in self._counts.values())
-            deleted = sum(counts.deleted + counts.swept for counts in self._counts.values())
+            deleted = sum(counts.deleted + counts.stale for counts in self._counts.values())
             logger.info(
                 "%s upserted%s so far.",
                 _number(upserted, "document"),
@@ -138,9 +150,3 @@ class SyncReport:
 
 def _number(number: int, singular: str, plural: str = "") -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
-
-
-def stream_name(key: StreamKey) -> str:
-    """Return a stream's name for a message, with its namespace if it has one."""
-    namespace, name = key
-    return repr(name) if namespace is None else f"{name!r} of namespace {namespace!r}"

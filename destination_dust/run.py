@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Collection
 
 from destination_dust.stdio import WholeLineWriter, take_over
@@ -17,12 +18,13 @@ _LINE_TIMEOUT_S = 0.5
 
 def run() -> None:
     """Run DestinationDust on the command line's arguments."""
+    started_s = time.monotonic()
     _end_on_signals(take_over())
     # Imported only now: loading the CDK takes a second, and until then Python as PID 1 of a
     # container ignores signals.
     from destination_dust.destination import DestinationDust
 
-    DestinationDust().run(sys.argv[1:])
+    DestinationDust(started_s=started_s).run(sys.argv[1:])
 
 
 def _end_on_signals(stdout: WholeLineWriter) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from destination_dust import exact_json
 from destination_dust.catalog import configured_streams
-from destination_dust.document import Document, Stream, StreamKey, to_document
+from destination_dust.document import Document, to_document
 from destination_dust.errors import InputError
 from destination_dust.protocol import StateLine, read_messages
+from destination_dust.stream import Stream, StreamKey
 from integration_tests.connector import Message, catalog, stream
 from integration_tests.connector.in_process import configured
 from integration_tests.local_dust import ApiKey, Options

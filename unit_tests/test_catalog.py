@@ -16,8 +16,8 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust.catalog import SUPPORTED_SYNC_MODES, configured_streams, read_catalog
-from destination_dust.document import Stream
 from destination_dust.errors import DustConfigError
+from destination_dust.stream import Stream
 from unit_tests.builders import catalog_of, configured, document_of
 
 USERS = {
@@ -211,7 +211,6 @@ def test_a_stream_may_have_no_primary_key(primary_key: Any) -> None:
 def test_append_append_dedup_and_overwrite_are_taken(mode: DestinationSyncMode) -> None:
     (stream,) = streams_of(configured("users", mode=mode)).values()
     assert stream.is_deduped is (mode is DestinationSyncMode.append_dedup)
-    assert (stream.generation is not None) is (mode is DestinationSyncMode.overwrite)
 
 
 @pytest.mark.parametrize(
@@ -237,56 +236,14 @@ def test_another_sync_mode_is_an_error_that_names_the_stream(mode: Any) -> None:
 
 # Generations
 
-APPEND, OVERWRITE = DestinationSyncMode.append, DestinationSyncMode.overwrite
-
-
-def generation_of(mode: DestinationSyncMode, *ids: int | None) -> str | None:
-    """Return the generation for a generation_id, a minimum_generation_id and a sync_id."""
-    generation_id, minimum_generation_id, sync_id = ids
-    one = configured("users", mode=mode)
-    one.generation_id, one.minimum_generation_id = generation_id, minimum_generation_id
-    one.sync_id = sync_id
-    return streams_of(one)[None, "users"].generation
-
-
-@pytest.mark.parametrize(
-    ("ids", "generation"),
-    [
-        ((7, 7, 40), "7"),
-        ((1, 1, 40), "1"),
-        ((2, 2, 1), "2"),
-        ((7, 7, None), "7"),
-        ((1, 1, 1), None),
-        ((7, 0, 40), None),
-        ((0, 0, 40), None),
-        ((7, None, 40), None),
-        ((None, None, None), None),
-        ((-1, -1, 40), None),
-    ],
-)
-@pytest.mark.parametrize("mode", [APPEND, DestinationSyncMode.append_dedup])
-def test_where_refreshes_are_on_the_platform_says_what_is_replaced(
-    mode: DestinationSyncMode, ids: tuple[int | None, ...], generation: str | None
-) -> None:
-    """Three ones are what PyAirbyte sends for any stream."""
-    assert generation_of(mode, *ids) == generation
-
-
-@pytest.mark.parametrize("ids", [(None, None, None), (1, 1, 1), (7, 7, 40), (7, 0, 40)])
-def test_under_overwrite_each_sync_is_a_generation(ids: tuple[int | None, ...]) -> None:
-    first, second = generation_of(OVERWRITE, *ids), generation_of(OVERWRITE, *ids)
-    assert first
-    assert second
-    assert first != second
-
 
 @pytest.mark.parametrize("ids", [(7, 6, 40), (7, 8, 40), (None, 7, 40), (0, 7, 40), (7, -1, 40)])
-@pytest.mark.parametrize("mode", [APPEND, OVERWRITE])
+@pytest.mark.parametrize("mode", SUPPORTED_SYNC_MODES, ids=lambda mode: mode.value)
 def test_a_minimum_that_is_not_the_generation_is_an_error_that_names_the_stream(
     mode: DestinationSyncMode, ids: tuple[int | None, ...]
 ) -> None:
     with pytest.raises(DustConfigError) as refused:
-        generation_of(mode, *ids)
+        streams_of(configured("users", mode=mode, generations=ids))
     assert str(refused.value) == (
         f"Stream 'users' has the minimum_generation_id {ids[1]} and the generation_id {ids[0]}: "
         "the connector can keep all generations (0) or the current one alone."

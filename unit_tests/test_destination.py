@@ -23,8 +23,8 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 
 from destination_dust.destination import DestinationDust
-from destination_dust.document import Stream
 from destination_dust.errors import DustError
+from destination_dust.stream import Stream
 from unit_tests.builders import USERS, catalog_of, configured, record_of
 from unit_tests.clock import Clock
 

@@ -17,11 +17,10 @@ from airbyte_cdk.models import StreamDescriptor
 from destination_dust import exact_json
 from destination_dust.document import (
     Document,
-    Stream,
-    clip,
     document_id,
     source_url_of,
 )
+from destination_dust.stream import Stream, clip
 from unit_tests.builders import EMITTED_AT_MS, EVENTS, USERS, document_of
 
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
@@ -585,17 +584,12 @@ def test_a_host_beyond_the_basic_plane_is_not_sent(host: str) -> None:
     )
 
 
-# Replaced streams, and deleted records
+# Tags, and deleted records
 
 
-def test_a_document_of_a_replaced_stream_has_its_generation_as_a_tag() -> None:
-    stream = Stream("users", "eu", generation="7")
-    assert stream.tags == (
-        "airbyte:stream:users",
-        "airbyte:namespace:eu",
-        "airbyte:generation:7",
-    )
-    assert Stream("users", "eu").tags == stream.origin_tags == stream.tags[:2]
+def test_a_document_has_the_tags_of_its_stream_and_namespace_and_no_others() -> None:
+    assert Stream("users").tags == ("airbyte:stream:users",)
+    assert Stream("users", "eu").tags == ("airbyte:stream:users", "airbyte:namespace:eu")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from destination_dust.document import Stream, StreamKey
 from destination_dust.report import SyncReport
 from destination_dust.retry import Effort
+from destination_dust.stream import Stream, StreamKey
 from unit_tests.builders import EVENTS, USERS, document_of, record_of
 from unit_tests.clock import Clock
 

@@ -137,13 +137,6 @@ def test_a_slow_answer_is_waited_for(dust: LocalDust, fault: Fault) -> None:
             id="302",
         ),
         pytest.param(Fault(status=418), FailureType.system_error, "answered 418", 1, id="418"),
-        pytest.param(
-            Fault(status=401, headers={"Content-Encoding": "gzip"}, body=b"no gzip"),
-            FailureType.config_error,
-            "answered 401",
-            1,
-            id="401 unreadable",
-        ),
         pytest.param(Fault(status=204), FailureType.system_error, "answered 204", 1, id="204"),
         pytest.param(
             Fault(status=503, body=error_body("service_unavailable")),
@@ -211,10 +204,10 @@ def test_a_pause_longer_than_keep_alive_costs_no_retry() -> None:
 
     def with_a_pause() -> Iterator[bytes]:
         yield from LINES[:4]
-        time.sleep(1.0)
+        time.sleep(0.5)
         yield from LINES[4:]
 
-    with LocalDust(keepalive_s=0.3) as dust:
+    with LocalDust(keepalive_s=0.1) as dust:
         done = sync(dust.config, USERS, with_a_pause())
         assert done.error is None
         assert done.waits_s == []

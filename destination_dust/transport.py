@@ -179,10 +179,7 @@ PROBLEMS = (
     Problem((exceptions.ProxyError,), "{peer} did not work"),
     Problem((exceptions.SSLError,), "no TLS connection to {path} could be made"),
     Problem((_ResponseTooLargeError,), "{path} sent more than 64 MiB in one response"),
-    Problem(
-        (exceptions.ContentDecodingError, DecodeError),
-        "{path} sent a response whose compression is broken",
-    ),
+    Problem((DecodeError,), "{path} sent a response whose compression is broken"),
     Problem(
         (http.client.RemoteDisconnected, http.client.IncompleteRead),
         "the connection to {path} broke",
@@ -228,8 +225,8 @@ def _retry_after_s(value: str | None) -> float | None:
 def _date_ms(value: str | None) -> int | None:
     """Return an HTTP date, which has whole seconds, as Unix time; None when it cannot be read."""
     try:
-        date = parsedate_to_datetime(value or "")
-        return int(date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()) * 1000
+        date = parsedate_to_datetime(value or "").replace(tzinfo=timezone.utc)
+        return int(date.timestamp()) * 1000
     except (ValueError, OverflowError):
         return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,15 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def refused(base_url: str = BASE_URL) -> str:
@@ -69,6 +80,7 @@ def test_an_answer_is_an_answer_whatever_its_status(http: requests_mock.Mocker) 
         pytest.param("", None, id="blank"),
     ],
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_the_clock_of_a_server_is_read_from_its_response(
     http: requests_mock.Mocker, date: str, date_ms: int | None
 ) -> None:
@@ -107,6 +119,14 @@ def test_environment_proxies_and_ca_bundles_are_used(
     Transport(BASE_URL, KEY).exchange("GET", "/a")
     assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
     assert http.request_history[0].verify == requests.certs.where()
+
+
+def test_a_proxy_for_all_schemes_is_a_proxy_like_another(
+    http: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    failure = failed(http, requests.exceptions.ConnectTimeout())
+    assert failure.said == "the proxy proxy.example:3128 could not be reached in time (timed out)"
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,11 +68,9 @@ class Transport:
 
     def exchange(self, method: str, path: str, body: bytes | None = None) -> Answer | Failure:
         """Send a request with a percent-encoded path; return the response, or why there is none."""
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        request = requests.Request(method, self._base_url + path, headers=headers, data=body)
         try:
             with self._session.send(
-                self._session.prepare_request(request),
+                self._request(method, path, body),
                 timeout=(_connect_timeout_s(body), self._read_timeout_s),
                 # Followed, a redirected POST would become a GET: a 200, and nothing stored.
                 allow_redirects=False,
@@ -88,6 +87,19 @@ class Transport:
             retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
             date_ms=_date_ms(response.headers.get("Date")),
         )
+
+    @cached_property
+    def _any_request(self) -> requests.PreparedRequest:
+        return self._session.prepare_request(requests.Request("GET", self._base_url))
+
+    def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
+        # A copy, since preparing each request would cost a fifth of a record's CPU.
+        request = self._any_request.copy()
+        request.method, request.url = method, self._base_url + path
+        if body is not None:
+            request.headers["Content-Type"] = "application/json"
+            request.prepare_body(body, None)
+        return request
 
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""

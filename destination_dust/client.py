@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +20,8 @@ from destination_dust.config import DustConfig
 from destination_dust.document import Document
 from destination_dust.failures import SUCCESSES, Answer, Failure, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
-from destination_dust.retry import Effort, Retries
-from destination_dust.stream import Stream, StreamKey
+from destination_dust.retry import Retries
+from destination_dust.stream import Stream
 from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
@@ -43,6 +42,17 @@ class _Task:
     stream: Stream | None = None
     takes_slot: bool = False
     """Whether it counts against the rate limit, which is one of upserts only."""
+    is_needless: Callable[[], bool] = lambda: False
+    """What to ask before a request that was rate-limited waits any further."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """For how long the client sends nothing, why, and for which stream, if for any."""
+
+    seconds: float
+    is_for_rate_limit: bool
+    stream: Stream | None
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,15 @@ class Page:
         return [document["document_id"] for document in self.documents]
 
 
+class _NeedlessError(Exception):
+    """A task that was rate-limited need not be done any more."""
+
+
 class DustClient:
     """The documents of one Dust data source.
 
     A server that does not know the first of the ROUTES is asked on the next, until one of them has
-    succeeded; that one is kept. `efforts` adds up what it has taken for each stream.
+    succeeded; that one is kept. `wait` is called for each wait there is.
 
     A request is not tried again where that would take a wait of more than `longest_wait_s`.
     """
@@ -83,15 +97,13 @@ class DustClient:
         read_timeout_s: float = READ_TIMEOUT_S,
         longest_wait_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        wait: Callable[[Wait], None] = lambda wait: time.sleep(wait.seconds),
     ) -> None:
-        self.efforts: defaultdict[StreamKey | None, Effort] = defaultdict(Effort)
         self._paths = {route: _documents_path(config, route) for route in ROUTES}
         self._route: str | None = None
         self._transport = Transport(config.base_url, config.api_key, read_timeout_s=read_timeout_s)
         self._pacer = Pacer(window_s, clock=clock)
-        self._clock = clock
-        self._sleep = sleep
+        self._wait = wait
         self._longest_wait_s = longest_wait_s
 
     def __enter__(self) -> DustClient:
@@ -127,23 +139,29 @@ class DustClient:
         )
         return Page(answer.json["documents"], answer.date_ms)
 
-    def upsert_document(self, document: Document) -> Stored:
+    def upsert_document(
+        self, document: Document, *, is_needless: Callable[[], bool] = lambda: False
+    ) -> Stored | None:
         """Store the document, in place of one of the same id, and return what Dust tells of it.
 
-        When this returns, Dust has the document. Raises DustError when it may not have it.
+        `is_needless` is asked each time that the upsert is rate-limited: when it returns True, the
+        document is not sent again, and None is returned. Otherwise Dust has the document when this
+        returns. Raises DustError when it may not have it.
         """
-        answer = self._perform(
-            _Task(
-                name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
-                method="POST",
-                path=f"/{document.id}",
-                is_done=partial(_tells_of_storing, document.id),
-                body=orjson.dumps(document.payload()),
-                stream=document.stream,
-                takes_slot=True,
-            )
+        task = _Task(
+            name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
+            method="POST",
+            path=f"/{document.id}",
+            is_done=partial(_tells_of_storing, document.id),
+            body=orjson.dumps(document.payload()),
+            stream=document.stream,
+            takes_slot=True,
+            is_needless=is_needless,
         )
-        stored = answer.json["document"]
+        try:
+            stored = self._perform(task).json["document"]
+        except _NeedlessError:
+            return None
         return Stored(
             hash=stored.get("hash"),
             created_ms=stored["created"] if isinstance(stored.get("created"), int) else None,
@@ -196,11 +214,12 @@ class DustClient:
 
     def _try_repeatedly(self, task: _Task, route: str) -> Answer | Failure:
         retries = Retries(self._pacer, paced=task.takes_slot)
-        effort = self.efforts[task.stream.key if task.stream else None]
         while True:
-            outcome = self._try_in_turn(task, route, effort)
+            outcome = self._try_in_turn(task, route)
             if isinstance(outcome, Answer):
                 return outcome
+            if outcome.is_throttled and task.is_needless():
+                raise _NeedlessError
             wait_s = retries.wait_s(outcome)
             if wait_s is None or wait_s > self._longest_wait_s:
                 return outcome
@@ -211,19 +230,15 @@ class DustClient:
                 retries.done,
                 wait_s,
             )
-            effort.retries += 1
-            if outcome.is_throttled:
-                effort.rate_limit_wait_s += wait_s
-            self._sleep(wait_s)
+            self._wait(Wait(wait_s, outcome.is_throttled, task.stream))
 
-    def _try_in_turn(self, task: _Task, route: str, effort: Effort) -> Answer | Failure:
+    def _try_in_turn(self, task: _Task, route: str) -> Answer | Failure:
         """Try once; an upsert waits for its turn under the rate limit first."""
         if not task.takes_slot:
             return self._try_once(task, route)
         wait_s = self._pacer.wait_s()
         if wait_s > 0:
-            effort.rate_limit_wait_s += wait_s
-            self._sleep(wait_s)
+            self._wait(Wait(wait_s, is_for_rate_limit=True, stream=task.stream))
         outcome = self._try_once(task, route)
         if isinstance(outcome, Answer) or not outcome.is_throttled:
             # A failure may have taken a slot too: who knows how far the request got.

@@ -28,13 +28,14 @@ from destination_dust import exact_json
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig, secrets_in
-from destination_dust.document import to_document
+from destination_dust.document import Document, to_document
 from destination_dust.errors import DustConfigError, DustError
 from destination_dust.protocol import read_messages, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
 from destination_dust.stream import stream_key
 from destination_dust.sync_start import SyncStart
+from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
 
@@ -47,13 +48,22 @@ CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 class DestinationDust(Destination):
     """Upserts each record into a Dust data source as a document."""
 
-    def __init__(self, *, started_s: float | None = None, **client_options: Any) -> None:
-        """Take when the process started, by `time.monotonic`, and options for the DustClient.
+    def __init__(
+        self,
+        *,
+        started_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        **client_options: Any,
+    ) -> None:
+        """Take when the process started, by the `clock`, and options for the DustClient.
 
         With another clock and sleep, tests need not wait.
         """
         super().__init__()
-        self._started_s = time.monotonic() if started_s is None else started_s
+        self._clock = clock
+        self._sleep = sleep
+        self._started_s = clock() if started_s is None else started_s
         self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
@@ -62,8 +72,8 @@ class DestinationDust(Destination):
 
     def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         try:
-            with DustClient(
-                _settings(config), **{**CHECK_PATIENCE, **self._client_options}
+            with self._client(
+                config, wait=lambda wait: self._sleep(wait.seconds), **CHECK_PATIENCE
             ) as client:
                 client.check_connection()
         except DustError as error:
@@ -75,6 +85,10 @@ class DestinationDust(Destination):
                 f"The check failed with {type(error).__name__}: please report this, with the log."
             )
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+
+    def _client(self, config: Mapping[str, Any], **options: Any) -> DustClient:
+        options = {"clock": self._clock, **options, **self._client_options}
+        return DustClient(_settings(config), **options)
 
     def write(
         self,
@@ -88,33 +102,36 @@ class DestinationDust(Destination):
         DustError when something could not be stored or deleted: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        start = SyncStart(self._started_s)
         replacements = Replacements(
-            configured_catalog, streams, start=start, attempt=os.environ.get("WORKER_JOB_ATTEMPT")
+            configured_catalog,
+            streams,
+            start=SyncStart(self._started_s, clock=self._clock),
+            attempt=os.environ.get("WORKER_JOB_ATTEMPT"),
         )
-        with (
-            DustClient(_settings(config), **self._client_options) as client,
-            SyncReport(streams, client.efforts) as report,
-        ):
+        report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
+        with report, self._client(config, wait=report.wait) as client:
+            known = KnownDocuments(client, streams.values(), clock=self._clock)
+
+            def write_document(document: Document) -> None:
+                if document.is_deletion:
+                    client.delete_document(document.id, document.stream)
+                    known.forget(document)
+                    report.deleted(document)
+                    return
+                stored = known.upsert(document)
+                replacements.saw(document, stored)
+                report.stored(document) if stored else report.unchanged(document)
+
             for message in input_messages:
                 replacements.note(message)
-                if (record := message.record) is not None:
-                    stream = streams.get(stream_key(record.namespace, record.stream))
-                    if stream is None:
-                        report.ignored(record)
-                        continue
-                    document = to_document(stream, record)
-                    if document.is_deletion:
-                        client.delete_document(document.id, stream)
-                        report.deleted(document)
-                    else:
-                        stored = client.upsert_document(document)
-                        start.note(stored.created_ms)
-                        replacements.saw(document)
-                        report.stored(document)
-                elif message.type is Type.STATE:
+                if message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
+                elif (record := message.record) is not None:
+                    if (stream := streams.get(stream_key(record.namespace, record.stream))) is None:
+                        report.ignored(record)
+                    else:
+                        write_document(to_document(stream, record))
             replacements.delete_stale(client, report)
 
     def run(self, args: list[str]) -> None:

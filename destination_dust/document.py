@@ -14,6 +14,7 @@ from pydantic_core import Url
 from destination_dust import exact_json
 from destination_dust.stream import Stream, clip, id_safe, printable
 
+MIME_TYPE = "application/json"
 MAX_ID_CHARACTERS = 255
 MAX_TITLE_UTF16_UNITS = 512
 
@@ -60,7 +61,7 @@ class Document:
         """Return the body of Dust's upsert request."""
         payload: dict[str, Any] = {
             "title": self.title,
-            "mime_type": "application/json",
+            "mime_type": MIME_TYPE,
             "text": self.text,
             "source_url": self.source_url,
             "tags": self.stream.tags,

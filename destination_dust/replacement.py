@@ -9,7 +9,6 @@ Sources: airbyte-platform, `CatalogGenerationSetter`, `AttemptHandler`, `Runtime
 
 from __future__ import annotations
 
-import logging
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -26,45 +25,47 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from destination_dust.client import DustClient
+from destination_dust.client import DustClient, Stored
 from destination_dust.document import Document, id_hash
 from destination_dust.protocol import UnreadLine
 from destination_dust.report import SyncReport
 from destination_dust.stale import delete_stale
-from destination_dust.stream import Stream, StreamKey, stream_key, stream_name
+from destination_dust.stream import Stream, StreamKey, stream_key
 from destination_dust.sync_start import SyncStart
-
-logger = logging.getLogger("airbyte")
 
 # With this the concurrent sources of Python's CDK end a stream that failed as one that did not.
 # Source: airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
 _STATE_OF_ANY_END = "__ab_no_cursor_state_message"
 
-_READ_INCREMENTALLY = (
-    "the stream was read incrementally, so only changes were sent. Read it as a full refresh to "
-    "replace it."
+# Why older documents of a stream are kept, and what to do.
+_Reason = tuple[str, str]
+_NEXT_REFRESH = "The next refresh deletes them."
+_READ_INCREMENTALLY: _Reason = (
+    "the stream was read incrementally, so only changes were sent",
+    "Read it as a full refresh to replace it.",
 )
-_UNREAD_LINES = (
-    "the input had lines that are not Airbyte messages or could not be read, and records may have "
-    "been on them. Check the log of the source."
+_UNREAD_LINES: _Reason = (
+    "the input had lines that are not Airbyte messages or could not be read",
+    "Records may have been on them: check the log of the source.",
 )
-_AMBIGUOUS_TAGS = (
-    "another stream has, or may have, the same tags: they were cut, or had control characters."
+_AMBIGUOUS_TAGS: _Reason = (
+    "another stream has, or may have, the same tags",
+    "Tags are cut, and lose control characters: rename one of the streams.",
 )
-_OTHER_NAMESPACE = (
-    "records of a stream of this name came in a namespace that the configured catalog does not "
-    "hold, and they may belong to it. Refresh the source's schema in the connection."
+_OTHER_NAMESPACE: _Reason = (
+    "records of this name came in a namespace that the configured catalog does not hold",
+    "They may belong to the stream: refresh the source's schema in the connection.",
 )
-_LATER_ATTEMPT = (
-    "an earlier attempt of this job may have sent a part of the stream: Airbyte did not show that "
-    "this is the first (WORKER_JOB_ATTEMPT=0). The next refresh deletes them."
+_LATER_ATTEMPT: _Reason = (
+    "an earlier attempt of this job may have sent a part of the stream",
+    f"Airbyte did not show that this is the first one (WORKER_JOB_ATTEMPT=0). {_NEXT_REFRESH}",
 )
-_NOT_FINISHED = "the source did not finish the stream. The next refresh deletes them."
-_NOT_TOLD = (
-    "Airbyte did not tell whether the source has sent the whole stream. It does so where the "
-    "connector supports refreshes. For a connector that was added as a Docker image, set "
-    "supports_refreshes to true in the row of its version in the table actor_definition_version of "
-    "Airbyte's database."
+_NOT_FINISHED: _Reason = ("the source did not finish the stream", _NEXT_REFRESH)
+_NOT_TOLD: _Reason = (
+    "Airbyte did not tell whether the source has sent the whole stream",
+    "It tells where the connector supports refreshes. For a connector that was added as a Docker "
+    "image, set supports_refreshes to true in the row of its version in the table "
+    "actor_definition_version of Airbyte's database.",
 )
 
 
@@ -116,8 +117,10 @@ class Replacements:
             if replaced is not None:
                 replaced.ends_with_last_state = replaced.is_last(message.state.stream.stream_state)
 
-    def saw(self, document: Document) -> None:
-        """Remember that Dust has this document of the source."""
+    def saw(self, document: Document, stored: Stored | None) -> None:
+        """Remember that Dust has this document of the source, `stored` if it was sent just now."""
+        if stored is not None:
+            self._start.note(stored.created_ms)
         if replaced := self._replaced.get(document.stream.key):
             replaced.seen.append(id_hash(document.id))
 
@@ -131,10 +134,7 @@ class Replacements:
             if (reason := self._why_kept(replaced)) is None:
                 complete[replaced.stream] = replaced.seen
             else:
-                name = stream_name(replaced.stream.key)
-                logger.warning(
-                    "Stream %s: documents of earlier syncs were kept, because %s", name, reason
-                )
+                report.kept(replaced.stream, *reason)
         if complete:
             delete_stale(complete, client, report, self._start)
 
@@ -152,7 +152,7 @@ class Replacements:
         # PyAirbyte leaves the namespace out: the name alone decides, where it is unique.
         return self._by_unique_name.get(descriptor.name)
 
-    def _why_kept(self, replaced: _Replaced) -> str | None:
+    def _why_kept(self, replaced: _Replaced) -> _Reason | None:
         """Return why older documents are kept, and None when the stream is complete and whole."""
         if replaced.is_overwrite and replaced.is_incremental:
             return _READ_INCREMENTALLY

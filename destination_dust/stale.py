@@ -22,15 +22,20 @@ _MOST_PASSES = 20
 
 
 def delete_stale(
-    seen: Mapping[Stream, array[int]], client: DustClient, report: SyncReport, start: SyncStart
+    seen: Mapping[Stream, array[int]],
+    client: DustClient,
+    report: SyncReport,
+    start: SyncStart,
+    *,
+    limit: int = PAGE_DOCUMENTS,
 ) -> None:
     """Delete each document of the streams that was not seen and is older than the sync.
 
     `seen` holds the hashes of the ids that the sync brought for each stream. Passes over Dust's
-    list of documents until a pass shows them all and none of them is stale. Raises DustError.
+    list of documents, `limit` of them on a page, until a pass shows them all and none of them is
+    stale. Raises DustError.
     """
     sweep = _Sweep(seen, client, report, start)
-    limit = PAGE_DOCUMENTS
     for _ in range(_MOST_PASSES):
         deleted = sweep.over_all_pages(limit)
         if deleted is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 _SECOND_MS = 1000
@@ -19,7 +20,7 @@ class SyncStart:
     def __init__(self, started_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._started_s = started_s
         self._clock = clock
-        self._estimate_ms: float | None = None
+        self._estimate_ms: int | None = None
 
     def note(self, dust_ms: int | None) -> None:
         """Note the time by Dust's clock, in ms, that a response shows which has just arrived.
@@ -28,7 +29,7 @@ class SyncStart:
         response that was quickest.
         """
         if dust_ms is not None:
-            estimate_ms = dust_ms - (self._clock() - self._started_s) * 1000
+            estimate_ms = dust_ms - ceil((self._clock() - self._started_s) * 1000)
             if self._estimate_ms is None or estimate_ms > self._estimate_ms:
                 self._estimate_ms = estimate_ms
 

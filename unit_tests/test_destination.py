@@ -113,7 +113,7 @@ def test_the_summary_comes_also_when_the_sync_fails(
     http.post(f"{DOCUMENTS}/users-2", status_code=403)
     with caplog.at_level(logging.INFO, "airbyte"), pytest.raises(DustError):
         list(write(record(1), record(2)))
-    assert caplog.messages[-1].startswith("Stream 'users': 1 document upserted, 0 retries")
+    assert caplog.messages[-1].startswith("Sync failed after ")
     assert "hidden" not in caplog.text
 
 

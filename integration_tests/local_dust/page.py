@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from integration_tests.local_dust.documents import Document, Documents
-from integration_tests.local_dust.options import DataSource
+from integration_tests.local_dust.options import UNLIMITED, DataSource
 from integration_tests.local_dust.store import DustStore
 
 _PAGE = Path(__file__).with_name("page.html")
@@ -51,12 +51,16 @@ class Page:
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def _show_activity(self, request: web.Request) -> web.Response:
-        """Tell what the last minutes brought, and whether the documents changed since."""
+        """Tell what the last minutes brought, and whether the documents changed since.
+
+        The limit is null where it is lifted.
+        """
         options = self._store.options
+        limit = options.upserts_per_window
         source = self._source(request.query)
         activity = {
             "version": self._store.documents[source].version,
-            "limit": options.upserts_per_window,
+            "limit": limit if limit < UNLIMITED else None,
             "window_s": options.window_s,
             **self._store.activity[source.workspace_id].shown(),
         }
@@ -121,8 +125,9 @@ def _digest_of(element: str, page: str) -> str:
 
 
 def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise web.HTTPNotFound
+    # Nothing here is that many, and Python refuses to read thousands of digits.
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise web.HTTPBadRequest
     return int(text)
 
 
@@ -162,7 +167,7 @@ def _stream(document: Document) -> tuple[str, str]:
 
 
 def _row(document: Document, search: str) -> dict[str, Any]:
-    shown = ("document_id", "title", "tags", "timestamp", "source_url")
+    shown = ("document_id", "title", "tags", "timestamp", "created", "source_url")
     row = {name: document[name] for name in shown}
     return {**row, "excerpt": _excerpt(document["text"], search) if search else None}
 

@@ -16,7 +16,7 @@ import requests_mock
 import urllib3
 from airbyte_cdk.models import FailureType
 
-from destination_dust.client import DustClient
+from destination_dust.client import DustClient, Wait
 from destination_dust.config import DustConfig
 from destination_dust.document import Document
 from destination_dust.errors import (
@@ -25,7 +25,6 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.retry import Effort
 from unit_tests.builders import EVENTS, USERS, document_of
 from unit_tests.clock import Clock
 
@@ -67,8 +66,14 @@ DELETED: Answer = {"json": {"document": {"document_id": "users-1"}}}
 
 
 @pytest.fixture
-def client(waits: list[float]) -> DustClient:
-    return DustClient(CONFIG, sleep=waits.append)
+def waits() -> list[Wait]:
+    """The waits there were, none of which took any time."""
+    return []
+
+
+@pytest.fixture
+def client(waits: list[Wait]) -> DustClient:
+    return DustClient(CONFIG, wait=waits.append)
 
 
 def failure_of(call: Callable[[], object], kind: type[DustError]) -> str:
@@ -330,7 +335,7 @@ RETRYABLE: list[Any] = [
 def test_what_can_pass_is_tried_three_times_more(
     http: requests_mock.Mocker,
     client: DustClient,
-    waits: list[float],
+    waits: list[Wait],
     caplog: pytest.LogCaptureFixture,
     answer: Answer,
 ) -> None:
@@ -338,19 +343,20 @@ def test_what_can_pass_is_tried_three_times_more(
     http.post(f"{HYPHEN}/users-1", [answer])
     failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
     assert http.call_count == 4
-    assert client.efforts == {USERS.key: Effort(retries=3)}
-    assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
-    assert len(waits) == len(caplog.messages) == 3
+    first, second, third = (wait.seconds for wait in waits)
+    assert [1 <= first <= 1.5, 2 <= second <= 3, 4 <= third <= 6] == [True] * 3
+    assert all(wait == Wait(wait.seconds, False, USERS) for wait in waits)
+    assert len(caplog.messages) == 3
     assert "Retry 1 in " in caplog.messages[0]
 
 
 @pytest.mark.parametrize("answer", RETRYABLE)
 def test_a_retry_that_succeeds_is_the_end_of_it(
-    http: requests_mock.Mocker, client: DustClient, answer: Answer
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], answer: Answer
 ) -> None:
     http.post(f"{HYPHEN}/users-1", [answer, stored()])
     client.upsert_document(user())
-    assert client.efforts == {USERS.key: Effort(retries=1)}
+    assert len(waits) == 1
     bodies = [request.body for request in http.request_history]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
@@ -364,7 +370,7 @@ def test_a_retry_that_succeeds_is_the_end_of_it(
 def test_retry_after_is_obeyed(
     http: requests_mock.Mocker,
     client: DustClient,
-    waits: list[float],
+    waits: list[Wait],
     header: str,
     expected_s: float,
 ) -> None:
@@ -374,25 +380,25 @@ def test_retry_after_is_obeyed(
     throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
     client.upsert_document(user())
-    (wait_s,) = waits
-    assert expected_s <= wait_s <= expected_s + 15
-    assert client.efforts == {USERS.key: Effort(retries=1, rate_limit_wait_s=wait_s)}
+    (wait,) = waits
+    assert expected_s <= wait.seconds <= expected_s + 15
+    assert wait == Wait(wait.seconds, True, USERS)
 
 
 @pytest.mark.parametrize("header", ["soon", "-5", "1.5", "Wed, 21 Oct 99999 07:28:00 GMT"])
 def test_a_retry_after_that_is_no_time_is_ignored(
-    http: requests_mock.Mocker, client: DustClient, waits: list[float], header: str
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], header: str
 ) -> None:
     throttled = {**refusal(503), "headers": {"Retry-After": header}}
     http.post(f"{HYPHEN}/users-1", [throttled, stored()])
     client.upsert_document(user())
-    assert client.efforts == {USERS.key: Effort(retries=1)}
-    assert 1 <= waits[0] <= 1.5
+    (wait,) = waits
+    assert 1 <= wait.seconds <= 1.5
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 307, 400, 401, 403, 405, 409, 413, 422])
 def test_nothing_else_is_retried(
-    http: requests_mock.Mocker, client: DustClient, waits: list[float], status: int
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], status: int
 ) -> None:
     http.post(f"{HYPHEN}/users-1", status_code=status)
     with pytest.raises(DustError):
@@ -407,7 +413,7 @@ def test_nothing_else_is_retried(
 @pytest.fixture
 def timed(clock: Clock) -> DustClient:
     """A client for which only waits take time."""
-    return DustClient(CONFIG, clock=clock, sleep=clock.sleep)
+    return DustClient(CONFIG, clock=clock, wait=lambda wait: clock.sleep(wait.seconds))
 
 
 THROTTLED = refusal(429, "rate_limit_error")
@@ -425,7 +431,6 @@ def test_a_429_is_waited_out_until_a_slot_of_the_clients_own_is_free(
     assert clock.waits_s == [50]
     timed.upsert_document(user(1))
     assert clock.waits_s[1] > 0
-    assert timed.efforts[USERS.key].rate_limit_wait_s == sum(clock.waits_s)
 
 
 def test_an_upsert_that_failed_may_have_taken_a_slot(
@@ -469,7 +474,9 @@ def test_nothing_is_tried_again_after_a_wait_longer_than_the_longest(
     http: requests_mock.Mocker, clock: Clock, answer: Answer, waits: int
 ) -> None:
     http.get(HYPHEN, **answer)
-    hasty = DustClient(CONFIG, longest_wait_s=2, clock=clock, sleep=clock.sleep)
+    hasty = DustClient(
+        CONFIG, longest_wait_s=2, clock=clock, wait=lambda wait: clock.sleep(wait.seconds)
+    )
     message = failure_of(hasty.check_connection, DustUnavailableError)
     assert f"Dust answered {answer['status_code']}" in message
     assert len(clock.waits_s) == waits

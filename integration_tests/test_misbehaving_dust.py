@@ -87,7 +87,7 @@ def test_a_rate_limit_is_waited_out(dust: LocalDust, fault: Fault) -> None:
     assert requests_per_document(dust) == {
         "users-1": 1,
         "users-2": 4,
-        "documents": 1,
+        "documents?limit=2000": 1,
         "users-3": 1,
     }
 

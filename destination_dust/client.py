@@ -22,7 +22,7 @@ from destination_dust.failures import SUCCESSES, Answer, Failure, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Retries
 from destination_dust.stream import Stream
-from destination_dust.transport import ANSWER_TIME_LIMIT_S, READ_TIMEOUT_S, Transport
+from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
 
@@ -86,17 +86,16 @@ class DustClient:
     A server that does not know the first of the ROUTES is asked on the next, until one of them has
     succeeded; that one is kept. `wait` is called for each wait there is.
 
-    With a `time_limit_s`, all there is to do has that much time: when it has passed, nothing more
-    is waited for or tried again.
+    A request is not tried again where that would take a wait of more than `longest_wait_s`.
     """
 
     def __init__(
         self,
         config: DustConfig,
         *,
-        time_limit_s: float = float("inf"),
         window_s: float = DUST_WINDOW_S,
         read_timeout_s: float = READ_TIMEOUT_S,
+        longest_wait_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[Wait], None] = lambda wait: time.sleep(wait.seconds),
     ) -> None:
@@ -104,9 +103,8 @@ class DustClient:
         self._route: str | None = None
         self._transport = Transport(config.base_url, config.api_key, read_timeout_s=read_timeout_s)
         self._pacer = Pacer(window_s, clock=clock)
-        self._clock = clock
         self._wait = wait
-        self._end_s = clock() + time_limit_s
+        self._longest_wait_s = longest_wait_s
 
     def __enter__(self) -> DustClient:
         return self
@@ -223,7 +221,7 @@ class DustClient:
             if outcome.is_throttled and task.is_needless():
                 raise _NeedlessError
             wait_s = retries.wait_s(outcome)
-            if wait_s is None or self._clock() + wait_s >= self._end_s:
+            if wait_s is None or wait_s > self._longest_wait_s:
                 return outcome
             logger.warning(
                 "Could not %s: %s Retry %d in %.1f s.",
@@ -248,12 +246,7 @@ class DustClient:
         return outcome
 
     def _try_once(self, task: _Task, route: str) -> Answer | Failure:
-        outcome = self._transport.exchange(
-            task.method,
-            self._paths[route] + task.path,
-            task.body,
-            time_limit_s=min(ANSWER_TIME_LIMIT_S, max(1.0, self._end_s - self._clock())),
-        )
+        outcome = self._transport.exchange(task.method, self._paths[route] + task.path, task.body)
         if isinstance(outcome, Failure):
             return outcome
         if outcome.status in SUCCESSES and task.is_done(outcome.json):

@@ -39,10 +39,10 @@ from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
 
-# Somebody waits in front of a form, for 60 s at most, of which some are for the process to start.
+# A user waits in front of a form, for 60 s at most, of which some are for the process to start.
 CHECK_TIME_LIMIT_S = 50.0
-# Less, so that what is said in the end is why the last request failed.
-CHECK_REQUESTS_TIME_LIMIT_S = 40.0
+# With these the client gives up earlier, and says why its last request failed.
+CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 
 
 class DestinationDust(Destination):
@@ -73,9 +73,7 @@ class DestinationDust(Destination):
     def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         try:
             with self._client(
-                config,
-                wait=lambda wait: self._sleep(wait.seconds),
-                time_limit_s=CHECK_REQUESTS_TIME_LIMIT_S,
+                config, wait=lambda wait: self._sleep(wait.seconds), **CHECK_PATIENCE
             ) as client:
                 client.check_connection()
         except DustError as error:
@@ -189,9 +187,9 @@ def _failed(message: str) -> AirbyteConnectionStatus:
 def _within(
     limit_s: float, check: Callable[[], AirbyteConnectionStatus]
 ) -> AirbyteConnectionStatus:
-    """Return the check's status, or after `limit_s` that there is none.
+    """Return the check's status, or a failure after `limit_s`.
 
-    Timeouts do not reach a name look-up, nor do they add up over the addresses of a host.
+    No timeout covers a name look-up, all addresses of a host, or a response sent byte by byte.
     """
     statuses: Queue[AirbyteConnectionStatus] = Queue()
     Thread(target=lambda: statuses.put(check()), daemon=True).start()

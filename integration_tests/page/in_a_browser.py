@@ -305,7 +305,7 @@ def test_a_time_that_no_calendar_has_is_a_number(page: Page, dust: LocalDust) ->
     expect(page.locator("#rows li")).to_contain_text(str(10**17))
 
 
-def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
+def test_the_plot_follows_a_rate_limited_sync(page: Page) -> None:
     limit, window_s = 40, 2.0
     with LocalDust(Options(upserts_per_window=limit, window_s=window_s)) as dust:
         visit(page, dust)

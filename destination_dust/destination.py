@@ -126,6 +126,7 @@ class DestinationDust(Destination):
 
             for message in input_messages:
                 replacements.note(message)
+                report.note(message)
                 if message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message

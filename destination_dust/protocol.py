@@ -75,7 +75,8 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
     They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that tell how a stream or the
-    source ended. Others are ignored, and so, with a warning, are lines that are no messages at all.
+    source ended, or how many records to expect. Others are ignored, and so, with a warning, are
+    lines that are not messages.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -204,9 +205,14 @@ def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:
 
 
 def _trace(trace: Any, line: bytes) -> Iterator[AirbyteMessage]:
-    """Yield the TRACE if it tells how a stream or the source ended: others do not matter."""
-    if isinstance(trace, dict) and trace.get("type") in _TRACES_OF_AN_END:
+    """Yield the TRACE if it tells how a stream or the source ended, or how much there is to do."""
+    kind = trace.get("type") if isinstance(trace, dict) else None
+    if kind in _TRACES_OF_AN_END:
         yield _as_the_cdk_reads(line)
+    elif kind == TraceType.ESTIMATE.value:
+        message = _as_the_cdk_reads(line)
+        if message.trace is not None:
+            yield message
 
 
 def _as_the_cdk_reads(line: bytes) -> AirbyteMessage:

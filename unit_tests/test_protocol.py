@@ -603,6 +603,15 @@ def test_an_error_of_the_source_is_read() -> None:
     assert message.trace.type is TraceType.ERROR
 
 
+def test_an_estimate_of_the_source_is_read() -> None:
+    estimate = '{"name":"users","type":"STREAM","row_estimate":7}'
+    trace = f'{{"type":"ESTIMATE","emitted_at":5,"estimate":{estimate}}}'
+    (message,) = read(f'{{"type":"TRACE","trace":{trace}}}'.encode())
+    assert message.trace is not None
+    assert message.trace.estimate is not None
+    assert message.trace.estimate.row_estimate == 7
+
+
 STATUS = '"type":"STREAM_STATUS","emitted_at":5,"stream_status":'
 
 

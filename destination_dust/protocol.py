@@ -23,7 +23,6 @@ from airbyte_cdk.models import (
     TraceType,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust import exact_json
 from destination_dust.errors import InputError
@@ -105,10 +104,6 @@ def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
 def _line(message: AirbyteMessage) -> bytes:
     if isinstance(message, StateLine):
         return message.line
-    status = message.connectionStatus
-    if status is not None and status.message:
-        # A failed validation quotes what the user entered, and older CDKs leave the key in it.
-        status.message = filter_secrets(status.message)
     return orjson.dumps(AirbyteMessageSerializer.dump(message))
 
 

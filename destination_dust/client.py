@@ -178,13 +178,15 @@ class DustClient:
             wait_s = retries.wait_s(outcome)
             if wait_s is None or self._clock() + wait_s >= self._end_s:
                 return outcome
-            logger.warning(
-                "Could not %s: %s Retry %d in %.1f s.",
-                task.name,
-                outcome.sentence,
-                retries.done,
-                wait_s,
-            )
+            # The pacer has said that upserts wait for the rate limit: that is ordinary.
+            if not (task.takes_slot and outcome.is_throttled):
+                logger.warning(
+                    "Could not %s: %s Retry %d in %.1f s.",
+                    task.name,
+                    outcome.sentence,
+                    retries.done,
+                    wait_s,
+                )
             effort.retries += 1
             if outcome.is_throttled:
                 effort.rate_limit_wait_s += wait_s

@@ -65,16 +65,15 @@ class Retries:
         if self._windows == _PATIENCE_WINDOWS:
             return None
         self._429s += 1
-        own_s = (
-            self._pacer.retry_wait_s()
-            if self._paced
-            else min(_backoff_s(self._429s), self._pacer.window_s)
-        )
-        wait_s = _asked_s(failure) or own_s
+        pacer_s = self._pacer.retry_wait_s() if self._paced else None
+        wait_s = _asked_s(failure) or pacer_s or self._capped_backoff_s()
         self._waited_s += wait_s
         if self._waited_s >= self._pacer.window_s:
             self._windows, self._waited_s = self._windows + 1, 0.0
         return wait_s
+
+    def _capped_backoff_s(self) -> float:
+        return min(_backoff_s(self._429s), self._pacer.window_s)
 
 
 def _backoff_s(try_: int) -> float:

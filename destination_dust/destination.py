@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import partial
 from queue import Empty, Queue
@@ -20,43 +22,60 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
-from destination_dust import exact_json
-from destination_dust.catalog import configured_streams, read_catalog
+from destination_dust.arguments import CONFIG, parse_arguments, read_json_object
+from destination_dust.catalog import configured_streams, notes_on_shared_ids, read_catalog
 from destination_dust.client import DustClient
-from destination_dust.config import DustConfig, secrets_in
-from destination_dust.document import to_document
+from destination_dust.config import DustConfig, register_secrets
+from destination_dust.document import Document, to_document
 from destination_dust.errors import DustConfigError, DustError
-from destination_dust.protocol import read_messages, write_message
+from destination_dust.protocol import read_messages, stdin_lines, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
+from destination_dust.stream import stream_key
+from destination_dust.sync_start import SyncStart
+from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
 
-# Somebody waits in front of a form, for 60 s at most, of which some are for the process to start.
+# A user waits in front of a form, for 60 s at most, of which some are for the process to start.
 CHECK_TIME_LIMIT_S = 50.0
-# Less, so that what is said in the end is why the last request failed.
-CHECK_REQUESTS_TIME_LIMIT_S = 40.0
+# With these the client gives up earlier, and says why its last request failed.
+CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 
 
 class DestinationDust(Destination):
     """Upserts each record into a Dust data source as a document."""
 
-    def __init__(self, **client_options: Any) -> None:
-        """Take options for the DustClient: with another clock and sleep, tests need not wait."""
+    def __init__(
+        self,
+        *,
+        started_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        **client_options: Any,
+    ) -> None:
+        """Take when the process started, by the `clock`, and options for the DustClient.
+
+        With another clock and sleep, tests need not wait.
+        """
         super().__init__()
+        self._clock = clock
+        self._sleep = sleep
+        self._started_s = clock() if started_s is None else started_s
         self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
+        """Return SUCCEEDED when the key may list and write documents, else FAILED and why."""
         return _within(CHECK_TIME_LIMIT_S, partial(self._checked, config))
 
     def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        options = {"time_limit_s": CHECK_REQUESTS_TIME_LIMIT_S, **self._client_options}
         try:
-            with DustClient(_settings(config), **options) as client:
+            with self._client(
+                config, wait=lambda wait: self._sleep(wait.seconds), **CHECK_PATIENCE
+            ) as client:
                 client.check_connection()
+                client.check_write_access()
         except DustError as error:
             return _failed(str(error.message))
         except Exception as error:
@@ -67,6 +86,10 @@ class DestinationDust(Destination):
             )
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
+    def _client(self, config: Mapping[str, Any], **options: Any) -> DustClient:
+        options = {"clock": self._clock, **options, **self._client_options}
+        return DustClient(_settings(config), **options)
+
     def write(
         self,
         config: Mapping[str, Any],
@@ -75,33 +98,43 @@ class DestinationDust(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Upsert each RECORD in turn, and yield each STATE once all before it is stored.
 
-        At the end of the input the stale documents of replaced streams go. Raises DustError when
-        something could not be stored or deleted: no STATE follows it.
+        At the end of the input the stale documents of replaced streams are deleted. Raises
+        DustError when something could not be stored or deleted: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
-        replacements = Replacements(configured_catalog, streams)
-        with (
-            DustClient(_settings(config), **self._client_options) as client,
-            SyncReport(streams, client.efforts) as report,
-        ):
+        for note in notes_on_shared_ids(streams.values()):
+            logger.info(note)
+        replacements = Replacements(
+            configured_catalog,
+            streams,
+            start=SyncStart(self._started_s, clock=self._clock),
+            attempt=os.environ.get("WORKER_JOB_ATTEMPT"),
+        )
+        report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
+        with report, self._client(config, wait=report.wait) as client:
+            known = KnownDocuments(client, streams.values(), clock=self._clock)
+
+            def write_document(document: Document) -> None:
+                if document.is_deletion:
+                    client.delete_document(document.id, document.stream)
+                    known.forget(document)
+                    report.deleted(document)
+                    return
+                stored = known.upsert(document)
+                replacements.saw(document, stored)
+                report.stored(document) if stored else report.unchanged(document)
+
             for message in input_messages:
                 replacements.note(message)
-                if (record := message.record) is not None:
-                    stream = streams.get((record.namespace or None, record.stream))
-                    if stream is None:
-                        report.ignored(record)
-                        continue
-                    document = to_document(stream, record)
-                    if document.is_deletion:
-                        client.delete_document(document.id, stream)
-                        report.deleted(document)
-                    else:
-                        client.upsert_document(document)
-                        report.stored(document)
-                elif message.type is Type.STATE:
+                if message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
-            replacements.sweep(client, report)
+                elif (record := message.record) is not None:
+                    if (stream := streams.get(stream_key(record.namespace, record.stream))) is None:
+                        report.ignored(record)
+                    else:
+                        write_document(to_document(stream, record))
+            replacements.delete_stale(client, report)
 
     def run(self, args: list[str]) -> None:
         """Run the command in `args` and write each message as soon as there is one.
@@ -111,8 +144,17 @@ class DestinationDust(Destination):
         init_uncaught_exception_handler(logger)
         # Its warnings quote what servers sent.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
-        for message in self.run_cmd(self.parse_args(args)):
-            write_message(message, sys.stdout.buffer)
+        try:
+            for message in self.run_cmd(self.parse_args(args)):
+                write_message(message, sys.stdout.buffer)
+        except DustConfigError as error:
+            # Its message says what to do; a traceback of the connector would only hide that.
+            error.with_traceback(None).emit_message()
+            sys.exit(1)
+
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """Return the command and its options; the CDK's own parser quotes what it does not know."""
+        return parse_arguments(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Yield the messages with which a command answers.
@@ -128,24 +170,16 @@ class DestinationDust(Destination):
             yield self._run_check(config)
         else:
             catalog = read_catalog(parsed_args.catalog)
-            yield from self.write(config, catalog, read_messages(sys.stdin.buffer))
+            yield from self.write(config, catalog, read_messages(stdin_lines()))
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
-        """Return the settings in a JSON file, with the secrets in them known to the CDK's filter.
-
-        Raises DustConfigError when there are none.
-        """
-        try:
-            config = Destination.read_config(config_path)
-        except (OSError, ValueError, RecursionError) as error:
-            raise DustConfigError(f"Could not read the settings: {error}") from error
-        _register_secrets(config)
-        return config
+        """Return the settings in a JSON file. Raises DustConfigError when there are none."""
+        return read_json_object(config_path, CONFIG)
 
 
 def _settings(config: Mapping[str, Any]) -> DustConfig:
-    _register_secrets(config)
+    register_secrets(config)
     return DustConfig.from_mapping(config)
 
 
@@ -156,9 +190,9 @@ def _failed(message: str) -> AirbyteConnectionStatus:
 def _within(
     limit_s: float, check: Callable[[], AirbyteConnectionStatus]
 ) -> AirbyteConnectionStatus:
-    """Return the check's status, or after `limit_s` that there is none.
+    """Return the check's status, or a failure after `limit_s`.
 
-    Timeouts do not reach a name look-up, nor do they add up over the addresses of a host.
+    No timeout covers a name look-up, all addresses of a host, or a response sent byte by byte.
     """
     statuses: Queue[AirbyteConnectionStatus] = Queue()
     Thread(target=lambda: statuses.put(check()), daemon=True).start()
@@ -170,10 +204,3 @@ def _within(
             "takes too long. Check base_url, and the network and proxy settings of the machine "
             "this runs on."
         )
-
-
-def _register_secrets(config: Mapping[str, Any]) -> None:
-    """Have the CDK mask the secrets in all it prints, also where they stand in a line of JSON."""
-    for secret in secrets_in(config):
-        add_to_secrets(secret)
-        add_to_secrets(exact_json.dumps(secret)[1:-1])

@@ -21,23 +21,30 @@ SUCCESSES = (200, 201)
 """The statuses with which Dust says that it has done what was asked; older versions say 201."""
 
 _MAX_QUOTED_CHARACTERS = 500
+# A terminal obeys some of them; a line break could imitate a line of the log.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
 _REGIONS = "https://dust.tt is the US, https://eu.dust.tt is Europe"
 _TRY_LATER = "Run the sync again later; if this goes on, see https://status.dust.tt."
 _REPORT = "This is a defect: please report it with this message."
 _CHECK_BASE_URL = f"Check base_url: {_REGIONS}."
+_PROXY_EXAMPLE = ", as in http://user:password@proxy.example:3128."
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP. `json` is None when the body is not JSON."""
+    """What came back over HTTP. `json` is None when the body is not JSON.
+
+    `date_ms` is when it was sent by the server's clock, which may have whole seconds only.
+    """
 
     status: int
     url: str
     json: Any = None
     location: str | None = None
     retry_after_s: float | None = None
+    date_ms: int | None = None
 
     @property
     def envelope(self) -> dict[str, Any] | None:
@@ -75,17 +82,23 @@ class Failure:
 
     @property
     def can_pass(self) -> bool:
-        """Tell whether the same request may succeed when it is repeated."""
+        """Return whether the same request may succeed when it is repeated."""
         return self.meaning.kind is DustUnavailableError
 
     @property
     def is_throttled(self) -> bool:
-        """Tell whether this is a rate limit's refusal."""
+        """Return whether this is a rate limit's refusal."""
         return self.meaning is _THROTTLED
 
     @property
+    def is_refusal_by_dust(self) -> bool:
+        """Return whether Dust itself, not a proxy, has refused the key or its rights."""
+        answer = self.answer
+        return answer is not None and answer.status in (401, 403) and answer.envelope is not None
+
+    @property
     def is_not_found(self) -> bool:
-        """Tell whether the server answered 404."""
+        """Return whether the server answered 404."""
         return self.answer is not None and self.answer.status == 404
 
     @property
@@ -188,12 +201,14 @@ _BY_STATUS: dict[int, Meaning] = {
     403: _NO_ACCESS,
     404: Meaning(DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."),
     407: Meaning(
-        DustConfigError,
-        "Put user name and password of the proxy into HTTP_PROXY, as in "
-        "http://user:password@proxy.example:3128.",
+        DustConfigError, f"Put user name and password of the proxy into HTTP_PROXY{_PROXY_EXAMPLE}"
     ),
     408: _UNAVAILABLE,
-    413: _TOO_LARGE,
+    413: Meaning(
+        DustConfigError,
+        "A proxy on the way to Dust takes no request of this size: have its limit raised, or leave "
+        "the stream's large fields out in the connection's schema.",
+    ),
     429: _THROTTLED,
     431: Meaning(
         DustConfigError, "The headers are too large: check api_key, which holds too much for a key."
@@ -207,6 +222,18 @@ def no_dust_api(failures: list[Failure]) -> Failure:
     return Failure(
         said=f"there is no Dust API at this address (404 from {urls})",
         meaning=Meaning(DustConfigError, _CHECK_BASE_URL),
+    )
+
+
+def tunnel_refused(proxy: str, host: str, status: int) -> Failure:
+    """Return the failure for a proxy that answered a CONNECT with this status."""
+    if status == 407:
+        advice = f"Put user name and password of the proxy into HTTPS_PROXY{_PROXY_EXAMPLE}"
+    else:
+        advice = f"Have the proxy let {host} through, or add it to NO_PROXY."
+    return Failure(
+        said=f"the proxy {proxy} answered {status} when asked for {host}",
+        meaning=Meaning(DustConfigError if status < 500 else DustUnavailableError, advice),
     )
 
 
@@ -229,8 +256,7 @@ def _said(answer: Answer) -> str:
     """Return who answered what. Only Dust's own words are quoted: others may echo a record."""
     status = answer.status
     if answer.envelope:
-        # Secrets are masked before the cut: half a key would not be recognised.
-        message = filter_secrets(answer.envelope["message"])[:_MAX_QUOTED_CHARACTERS]
+        message = _quotable(answer.envelope["message"])
         return f'Dust answered {status} {answer.envelope["type"]}, "{message}"'
     if answer.location is not None and 300 <= status < 400:
         return f"the server redirects ({status}) to {_address(answer.location)}"
@@ -242,7 +268,13 @@ def _said(answer: Answer) -> str:
 def _address(location: str) -> str:
     """Return the target of a redirect without what may be secret in it: user, query, fragment."""
     address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location, flags=re.DOTALL)
-    return address[:_MAX_QUOTED_CHARACTERS] or "an unnamed address"
+    return _quotable(address) or "an unnamed address"
+
+
+def _quotable(text: str) -> str:
+    """Return what a server said, so that it can stand in a message: one line of at most 500."""
+    # Secrets are masked before the cut: half a key would not be recognised.
+    return _CONTROL_CHARACTERS.sub(" ", filter_secrets(text))[:_MAX_QUOTED_CHARACTERS]
 
 
 def _host(url: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 from destination_dust.failures import Failure
 from destination_dust.pacing import Pacer
@@ -14,14 +13,6 @@ MAX_RETRY_AFTER_S = 300.0
 
 # After so many windows of nothing but 429s, others take every slot that becomes free.
 _PATIENCE_WINDOWS = 5
-
-
-@dataclass
-class Effort:
-    """What it has taken to get requests through, also those that failed in the end."""
-
-    retries: int = 0
-    rate_limit_wait_s: float = 0.0
 
 
 class Retries:

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 import requests
+from blake3 import blake3
 
 from integration_tests.connector import ROOT
 from integration_tests.local_dust import ApiKey, DataSource, Fault, LocalDust, Options
 from integration_tests.local_dust.store import DustRefusal, DustStore
 
-READER = "sk-reader"
 HOME = DataSource("w1", "vlt_1", "dts_1")
 MANAGED = DataSource("w1", "vlt_1", "dts_managed", is_managed=True)
 OPTIONS = Options(
-    api_keys={"sk-1": ApiKey("w1"), READER: ApiKey("w1", can_write=False), "sk-2": ApiKey("w2")},
-    data_sources=(HOME, MANAGED, DataSource("w2", "vlt_2", "dts_2")),
+    api_keys={"sk-1": ApiKey("w1"), "sk-2": ApiKey("w2")},
+    data_sources=(HOME, DataSource("w2", "vlt_2", "dts_2")),
     workspaces_without_api=frozenset({"w2"}),
     max_text_utf16_units=1000,
     max_documents=3,
@@ -79,6 +79,28 @@ def test_head_is_an_unknown_method(local: LocalDust) -> None:
     assert ask(local, "HEAD").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/local/documents", DOCUMENTS])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("LocalHost", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:8899", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8899", 421),
+        ("localhost:8899@evil.example", 421),
+        ("", 421),
+    ],
+)
+def test_only_loopback_names_are_served(
+    local: LocalDust, path: str, host: str, status: int
+) -> None:
+    """A website whose own name leads to this machine reads no records (DNS rebinding)."""
+    headers = {"Host": host, "Authorization": "Bearer sk-1"}
+    answer = requests.get(local.config["base_url"] + path, headers=headers, timeout=10)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize(
     ("style", "statuses"), [("underscore", [200, 404]), ("hyphen", [404, 200]), ("both", [200] * 2)]
 )
@@ -119,10 +141,72 @@ def test_a_title_falls_back_to_a_tag_and_then_to_the_id(
     assert (local.documents["a"]["title"], local.documents["a"]["tags"]) == (title, tags)
 
 
+@pytest.mark.parametrize(
+    ("sent", "title"),
+    [("\ufeff T\u2003", "T"), ("\x1cT\x85", "\x1cT\x85"), ("\ufeff", "a")],
+    ids=["JavaScript's white space", "Python's white space", "blank"],
+)
+def test_a_title_is_stripped_as_javascript_strips(local: LocalDust, sent: str, title: str) -> None:
+    assert upsert(local, title=sent).status_code == 200
+    assert local.documents["a"]["title"] == title
+    assert local.documents["a"]["tags"] == [f"title:{title}"]
+
+
+def hashed(*texts: str) -> str:
+    return blake3("".join(texts).encode()).hexdigest()
+
+
+def test_the_hash_covers_id_text_timestamp_tags_and_parents(local: LocalDust) -> None:
+    """In seconds or milliseconds: the hash has the timestamp as it is stored."""
+    body = {"text": "é", "title": " T ", "tags": ["x", "y"], "timestamp": 1736365559}
+    answer = upsert(local, **body, mime_type="a/b", source_url="https://example.com").json()
+    expected = hashed("a", "é", "1736365559000", "x", "y", "title:T", "a")
+    assert answer["document"]["hash"] == expected
+    assert local.documents["a"]["hash"] == expected
+
+
+def test_the_hash_formula_is_an_option() -> None:
+    options = Options(hash_formula=lambda document: f"other {document['text']}")
+    with LocalDust(options) as dust:
+        dust.put("a", text="t")
+        assert dust.documents["a"]["hash"] == "other t"
+
+
+def test_dusts_own_tags_are_hashed_and_kept_and_never_shown(local: LocalDust) -> None:
+    local.put("a", system_tags=["__DUST_x"], text="before", timestamp=1736365559000)
+    upsert(local, text="after", tags=["y"], timestamp=1736365559000)
+    assert local.documents["a"]["tags"] == ["y", "title:a", "__DUST_x"]
+    read = ask(local, path=f"{DOCUMENTS}/a").json()["document"]
+    (listed,) = ask(local).json()["documents"]
+    assert read["tags"] == listed["tags"] == ["y", "title:a"]
+    expected = hashed("a", "after", "1736365559000", "y", "title:a", "__DUST_x", "a")
+    assert read["hash"] == listed["hash"] == expected
+
+
+def test_the_clock_is_an_option() -> None:
+    """Also one of whole seconds, which the date of a response is in any case."""
+    with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
+        dust.put("a")
+        answer = ask(dust, path="/")
+    document = dust.documents["a"]
+    assert document["created"] == document["timestamp"] == 1736365559000
+    assert answer.headers["Date"] == "Wed, 08 Jan 2025 19:45:59 GMT"
+
+
 def test_a_deleted_document_is_gone(local: LocalDust) -> None:
     upsert(local)
     assert ask(local, "DELETE", f"{DOCUMENTS}/a").status_code == 200
     assert local.documents == {}
+
+
+def test_a_delete_of_an_unknown_id_changes_nothing_and_succeeds(local: LocalDust) -> None:
+    answer = ask(local, "DELETE", f"{DOCUMENTS}/airbyte.check.0")
+    assert (answer.status_code, answer.json()["document"]["document_id"]) == (
+        200,
+        "airbyte.check.0",
+    )
+    assert local.documents.version == 0
+    assert not any(local.store.activity["w1"].shown()["deletes"])
 
 
 def test_a_body_that_is_not_declared_as_json_is_not_read(local: LocalDust) -> None:
@@ -143,10 +227,8 @@ def listed(dust: LocalDust, query: str) -> list[str]:
 
 def fill(dust: LocalDust, timestamps: Iterable[int]) -> None:
     """Keep documents with the ids 0, 1, 2 and so on."""
-    (source,) = dust.store.options.data_sources
     for id_, timestamp in enumerate(timestamps):
-        body = {"text": "t", "timestamp": timestamp}
-        dust.store.upsert(source, ApiKey(source.workspace_id), str(id_), body)
+        dust.put(str(id_), timestamp=timestamp)
 
 
 def test_the_list_is_newest_first(dust: LocalDust) -> None:
@@ -163,7 +245,12 @@ def test_a_list_without_a_limit_holds_ten(dust: LocalDust) -> None:
     assert len(listed(dust, "")) == 10
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "offset=-1", "offset=1.5"])
+LONG = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=-1", "limit=x", "offset=-1", "offset=1.5", f"limit={LONG}", f"offset={LONG}"]
+)
 def test_limit_and_offset_are_natural_numbers(local: LocalDust, query: str) -> None:
     assert error_of(ask(local, path=f"{DOCUMENTS}?{query}")) == (400, "invalid_request_error")
 
@@ -199,6 +286,18 @@ def test_equal_timestamps_may_be_told_to_change_places() -> None:
     assert lists[0][0] == lists[1][0] == "20"
 
 
+def test_equal_timestamps_may_be_ordered_page_by_page() -> None:
+    """The pages together then miss some and repeat others, but each is the same again."""
+    with LocalDust(Options(ties_differ_by_page=True)) as dust:
+        fill(dust, [1736365559000] * 20)
+        once, again = ([listed(dust, f"limit=10&offset={at}") for at in (0, 10)] for _ in range(2))
+        whole = listed(dust, "limit=20")
+    assert once == again
+    assert len({*once[0], *once[1]}) < 20
+    assert whole[:10] != once[0]
+    assert len(set(whole)) == 20
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -208,6 +307,7 @@ def test_equal_timestamps_may_be_told_to_change_places() -> None:
         ({"timestamp": True}, (400, "invalid_request_error")),
         ({"light_document_output": None}, (400, "invalid_request_error")),
         ({"tags": ["a\0"]}, (500, "internal_server_error")),
+        ({"timestamp": 1e20}, (500, "internal_server_error")),
         ({"text": "😀" * 501}, (403, "data_source_quota_error")),
     ],
 )
@@ -233,16 +333,30 @@ def test_what_dust_just_accepts_is_accepted(
     assert upsert(local, id_, **body).status_code == 200
 
 
+READ_ONLY = ApiKey("w1", can_write=False)
+CONVERSATIONS = DataSource("w1", "vlt_1", "dts_1", is_managed=True, is_of_conversations=True)
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_only_a_key_that_may_write_writes_and_not_to_a_managed_data_source(
-    local: LocalDust, method: str
+@pytest.mark.parametrize(
+    ("key", "source", "status", "said"),
+    [
+        (ApiKey("w1", can_read=False, can_write=False), CONVERSATIONS, 404, "data source"),
+        (READ_ONLY, CONVERSATIONS, 404, "space"),
+        (READ_ONLY, MANAGED, 403, "managed data source"),
+        (READ_ONLY, HOME, 403, "not allowed to update"),
+    ],
+    ids=["read right", "conversations", "managed", "write right"],
+)
+def test_rights_are_checked_in_dusts_order(
+    method: str, key: ApiKey, source: DataSource, status: int, said: str
 ) -> None:
-    managed = DOCUMENTS.replace("dts_1", "dts_managed")
-    body = {"text": "t"} if method == "POST" else None
-    reader = ask(local, method, f"{DOCUMENTS}/a", key=f"Bearer {READER}", json=body)
-    assert error_of(reader) == (403, "data_source_auth_error")
-    to_managed = ask(local, method, f"{managed}/a", json=body)
-    assert error_of(to_managed) == (403, "data_source_auth_error")
+    """Each of these would be refused by the later checks as well."""
+    with LocalDust(Options(api_keys={"sk-1": key}, data_sources=(source,))) as dust:
+        path = f"{DOCUMENTS.replace('dts_1', source.id)}/a"
+        answer = ask(dust, method, path, json={"text": "t"})
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
 
 
 def test_a_full_workspace_takes_no_further_document(local: LocalDust) -> None:
@@ -272,7 +386,7 @@ def try_upsert(store: DustStore, id_: str = "a", **body: Any) -> str:
 
 
 def test_the_rate_limit_is_a_sliding_window() -> None:
-    """A slot frees 60 s after the upsert that took it; a throttled request takes none."""
+    """A slot frees 60 s after the upsert that took it; a rate-limited request takes none."""
     now_s = [0.0]
     store = store_with_clock(now_s)
     outcomes = []

@@ -5,21 +5,14 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from hashlib import sha256
-from typing import Any
 
 import pytest
 import requests
 
-from integration_tests.local_dust import LocalDust, Options
+from integration_tests.local_dust import UNLIMITED, LocalDust, Options
 from integration_tests.local_dust.activity import SHOWN_S, Activity
-from integration_tests.local_dust.documents import stored_document
 from integration_tests.local_dust.page import ROWS
 from unit_tests.clock import Clock
-
-
-def put(dust: LocalDust, id_: str, **body: Any) -> None:
-    source = dust.store.options.data_sources[0]
-    dust.documents[id_] = stored_document(source, id_, {"text": "", **body})
 
 
 def ask(dust: LocalDust, path: str, **query: str | int) -> requests.Response:
@@ -32,10 +25,10 @@ def listed(dust: LocalDust, **query: str | int) -> list[str]:
 
 
 def test_streams_are_told_with_their_counts(dust: LocalDust) -> None:
-    put(dust, "a", tags=["airbyte:stream:users"])
-    put(dust, "b", tags=["airbyte:stream:users", "airbyte:generation:7"])
-    put(dust, "c", tags=["airbyte:namespace:shop", "airbyte:stream:users"])
-    put(dust, "d", tags=["made by hand"])
+    dust.put("a", tags=["airbyte:stream:users"])
+    dust.put("b", tags=["airbyte:stream:users", "airbyte:generation:7"])
+    dust.put("c", tags=["airbyte:namespace:shop", "airbyte:stream:users"])
+    dust.put("d", tags=["made by hand"])
     shown = ask(dust, "documents").json()
     assert shown["total"] == 4
     assert shown["streams"] == [
@@ -47,15 +40,15 @@ def test_streams_are_told_with_their_counts(dust: LocalDust) -> None:
 
 
 def test_a_search_finds_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
-    put(dust, "title", title="Straße", text="x")
-    put(dust, "text", text="Über die STRASSE")
-    put(dust, "neither", text="street")
+    dust.put("title", title="Straße", text="x")
+    dust.put("text", text="Über die STRASSE")
+    dust.put("neither", text="street")
     assert sorted(listed(dust, search=" strasse ")) == ["text", "title"]
     assert listed(dust, search="no such word") == []
 
 
 def test_an_excerpt_shows_where_a_text_matches(dust: LocalDust) -> None:
-    put(dust, "a", text=f"{'-' * 500}before Found after{'-' * 500}")
+    dust.put("a", text=f"{'-' * 500}before Found after{'-' * 500}")
     ((before, found, after),) = (
         row["excerpt"] for row in ask(dust, "documents", search="fOUND").json()["rows"]
     )
@@ -64,14 +57,14 @@ def test_an_excerpt_shows_where_a_text_matches(dust: LocalDust) -> None:
 
 
 def test_a_search_takes_no_character_for_a_pattern(dust: LocalDust) -> None:
-    put(dust, "a", text="b.c")
-    put(dust, "b", text="bxc")
+    dust.put("a", text="b.c")
+    dust.put("b", text="bxc")
     assert listed(dust, search="b.c") == ["a"]
 
 
 def test_a_list_is_cut_and_goes_on_at_an_offset(dust: LocalDust) -> None:
     for number in range(ROWS + 3):
-        put(dust, str(number), timestamp=1736365559000 - number)
+        dust.put(str(number), timestamp=1736365559000 - number)
     assert ask(dust, "documents").json()["matching"] == ROWS + 3
     assert listed(dust) == [str(number) for number in range(ROWS)]
     assert listed(dust, offset=ROWS) == [str(number) for number in range(ROWS, ROWS + 3)]
@@ -80,20 +73,24 @@ def test_a_list_is_cut_and_goes_on_at_an_offset(dust: LocalDust) -> None:
 @pytest.mark.parametrize(
     ("path", "query"),
     [
-        ("document", {"source": "1", "id": "a"}),
         ("documents", {"offset": "-1"}),
+        ("documents", {"offset": "1" * 5000}),
         ("documents", {"source": "x"}),
-        ("activity", {"source": "1"}),
+        ("document", {"source": "1" * 5000, "id": "a"}),
+        ("activity", {"source": ""}),
     ],
 )
-def test_an_unknown_data_source_or_offset_is_a_404(
-    dust: LocalDust, path: str, query: dict[str, str]
-) -> None:
-    assert ask(dust, path, **query).status_code == 404
+def test_what_is_not_a_number_is_a_400(dust: LocalDust, path: str, query: dict[str, str]) -> None:
+    assert ask(dust, path, **query).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["document", "documents", "activity"])
+def test_an_unknown_data_source_is_a_404(dust: LocalDust, path: str) -> None:
+    assert ask(dust, path, source=1).status_code == 404
 
 
 def test_a_document_is_told_in_full_or_as_null(dust: LocalDust) -> None:
-    put(dust, "a", text="t")
+    dust.put("a", text="t")
     assert ask(dust, "document", id="a").json() == dust.documents["a"]
     assert ask(dust, "document", id="b").json() is None
 
@@ -102,8 +99,8 @@ def test_the_version_tells_of_each_change(dust: LocalDust) -> None:
     versions = []
     for change in (
         lambda: None,
-        lambda: put(dust, "a"),
-        lambda: put(dust, "a"),
+        lambda: dust.put("a"),
+        lambda: dust.put("a"),
         lambda: dust.documents.pop("a"),
     ):
         change()
@@ -155,6 +152,11 @@ def test_upserts_refusals_and_deletes_are_counted() -> None:
     assert (shown["limit"], shown["window_s"]) == (2, 60)
     assert max(shown["used"]) == 2
     assert (sum(shown["refusals"]), sum(shown["deletes"])) == (1, 1)
+
+
+def test_a_lifted_limit_is_none() -> None:
+    with LocalDust(Options(upserts_per_window=UNLIMITED)) as dust:
+        assert ask(dust, "activity").json()["limit"] is None
 
 
 def test_only_the_pages_own_script_and_style_may_run(dust: LocalDust) -> None:

@@ -15,7 +15,8 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust import exact_json
-from destination_dust.document import Document, Stream, to_document
+from destination_dust.document import Document, to_document
+from destination_dust.stream import Stream
 
 EMITTED_AT_MS = 1736365559000
 
@@ -47,18 +48,30 @@ def configured(
     namespace: str | None = None,
     primary_key: Any = None,
     mode: DestinationSyncMode = DestinationSyncMode.append,
+    *,
+    sync_mode: SyncMode = SyncMode.full_refresh,
+    is_resumable: bool | None = None,
+    generations: tuple[int | None, int | None, int | None] = (None, None, None),
 ) -> ConfiguredAirbyteStream:
-    """Return a stream as the configured catalog holds it."""
+    """Return a stream as the configured catalog holds it.
+
+    `generations` are its generation_id, minimum_generation_id and sync_id.
+    """
+    generation_id, minimum_generation_id, sync_id = generations
     return ConfiguredAirbyteStream(
         stream=AirbyteStream(
             name=name,
             namespace=namespace,
             json_schema={},
             supported_sync_modes=[SyncMode.full_refresh],
+            is_resumable=is_resumable,
         ),
-        sync_mode=SyncMode.full_refresh,
+        sync_mode=sync_mode,
         destination_sync_mode=mode,
         primary_key=primary_key,
+        generation_id=generation_id,
+        minimum_generation_id=minimum_generation_id,
+        sync_id=sync_id,
     )
 
 

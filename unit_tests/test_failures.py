@@ -74,7 +74,7 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
         (401, DustConfigError, "dust.tt answered 401 without Dust's error message", "api_key"),
         (403, DustConfigError, "dust.tt answered 403 without Dust's error message", "api_key"),
         (404, DustConfigError, "dust.tt answered 404 without Dust's error message", "base_url"),
-        (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "larger"),
+        (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "A proxy on"),
         (304, DustConfigError, "dust.tt answered 304 without Dust's error message", "A cache"),
         (407, DustConfigError, "dust.tt answered 407 without Dust's error message", "password"),
         (408, DustUnavailableError, "dust.tt answered 408 without Dust's", "again later"),
@@ -149,6 +149,19 @@ def test_an_error_keeps_what_caused_it() -> None:
     cause = ConnectionResetError()
     failure = Failure("the connection broke", Meaning(DustUnavailableError, ""), cause=cause)
     assert failure.error("upsert document 'users-1'", None).__cause__ is cause
+
+
+@pytest.mark.parametrize(
+    "control",
+    ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029"],
+    ids=ascii,
+)
+def test_control_characters_of_a_server_are_quoted_as_spaces(control: str) -> None:
+    """A line break could imitate a line of the log, and a terminal obeys an escape."""
+    envelope = {"error": {"type": "t", "message": f"It{control}said."}}
+    assert Failure.of(Answer(400, URL, json=envelope)).said == 'Dust answered 400 t, "It said."'
+    redirect = answer(302, location=f"https://login.example/{control}sso")
+    assert Failure.of(redirect).said.endswith(" to https://login.example/ sso")
 
 
 def test_a_long_message_is_cut() -> None:

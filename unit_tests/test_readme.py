@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from destination_dust import failures, replacement, transport
+from destination_dust import environment, failures, replacement, transport
 from destination_dust.failures import MEANINGS, Answer, Failure
 from unit_tests.builders import USERS, document_of
 from unit_tests.rate_limit_simulation import SCENARIOS
@@ -147,9 +147,10 @@ def why_documents_were_kept() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "message", [*said_by(transport), *said_by(replacement), *why_documents_were_kept()]
-)
+NETWORK = [*(problem.said for problem in transport.PROBLEMS), *said_by(environment)]
+
+
+@pytest.mark.parametrize("message", [*NETWORK, *said_by(replacement), *why_documents_were_kept()])
 def test_the_page_for_users_explains_each_failure_of_the_network_and_of_a_sweep(
     message: str,
 ) -> None:
@@ -157,9 +158,7 @@ def test_the_page_for_users_explains_each_failure_of_the_network_and_of_a_sweep(
 
 
 def test_the_page_for_users_quotes_what_is_said() -> None:
-    modules = (failures, transport, replacement)
-    said = [message for module in modules for message in said_by(module)]
-    said += why_documents_were_kept()
+    said = [*NETWORK, *said_by(failures), *said_by(replacement), *why_documents_were_kept()]
     quoted = troubleshooting().keys() - MEANINGS.keys()
     assert [words for words in quoted if not any(words in message for message in said)] == []
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
@@ -33,14 +35,26 @@ def configured(catalog: Message) -> ConfiguredAirbyteCatalog:
     return ConfiguredAirbyteCatalogSerializer.load(catalog)
 
 
-def sync(config: Message, catalog: Message, lines: Iterable[bytes], **client_options: Any) -> Sync:
-    """Write the lines, with waits that take no time unless the options say otherwise."""
+def sync(
+    config: Message,
+    catalog: Message,
+    lines: Iterable[bytes],
+    *,
+    attempt: str | None = None,
+    **options: Any,
+) -> Sync:
+    """Write the lines, with waits that take no time unless the options say otherwise.
+
+    `attempt` is the number of the job's attempt as the platform tells it.
+    """
     done = Sync()
-    destination = DestinationDust(**{"sleep": done.waits_s.append, **client_options})
+    environment = {} if attempt is None else {"WORKER_JOB_ATTEMPT": attempt}
+    destination = DestinationDust(**{"sleep": done.waits_s.append, **options})
     try:
-        for message in destination.write(config, configured(catalog), read_messages(lines)):
-            assert isinstance(message, StateLine)
-            done.states.append(message.line)
+        with patch.dict(os.environ, environment):
+            for message in destination.write(config, configured(catalog), read_messages(lines)):
+                assert isinstance(message, StateLine)
+                done.states.append(message.line)
     except DustError as error:
         done.error = error
     return done

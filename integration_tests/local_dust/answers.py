@@ -6,10 +6,11 @@ Source: dust-tt/dust, `core/src/api/data_sources.rs`; the schemas of the npm cli
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
-from integration_tests.local_dust.documents import Document
+from blake3 import blake3
+
+from integration_tests.local_dust.documents import Document, is_system_tag
 from integration_tests.local_dust.options import DataSource
 
 _TOKENS_PER_CHUNK = 512
@@ -26,7 +27,7 @@ def whole(document: Document) -> dict[str, Any]:
     text = document["text"]
     chunk = {
         "text": text,
-        "hash": sha256(text.encode()).hexdigest(),
+        "hash": blake3((document["hash"] + text).encode()).hexdigest(),
         "offset": 0,
         "vector": [0.25, -0.5],
         "score": None,
@@ -37,7 +38,12 @@ def whole(document: Document) -> dict[str, Any]:
 
 def listed(document: Document) -> dict[str, Any]:
     """Return a document as the list shows it, without its text."""
-    return {name: value for name, value in document.items() if name != "text"}
+    return {name: value for name, value in read(document).items() if name != "text"}
+
+
+def read(document: Document) -> dict[str, Any]:
+    """Return a document as a read shows it, without Dust's own tags."""
+    return {**document, "tags": [tag for tag in document["tags"] if not is_system_tag(tag)]}
 
 
 def data_source(source: DataSource) -> dict[str, Any]:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, MutableMapping
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
-from integration_tests.local_dust.options import DataSource
+from integration_tests.local_dust.options import DataSource, Options
 
 Document = dict[str, Any]
-"""A document with the fields that a read shows."""
+"""A document as Dust keeps it: the fields that a read shows, Dust's own tags among the others."""
 
 # Below this, Dust reads a timestamp as seconds.
 _LEAST_MILLISECONDS = 10**10
 
 _CHUNK_BYTES = 2048
+
+# What JavaScript's `trim` removes. Python's `strip` leaves U+FEFF and removes others.
+_WHITE_SPACE = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 
 # What the list is sorted by: age, then something that means nothing, since Dust has no tiebreaker.
 _Place = tuple[int, str, str]
@@ -31,12 +36,12 @@ class Documents(MutableMapping[str, Document]):
     `version` is another number after each change.
     """
 
-    def __init__(self, *, ties_move: bool = False) -> None:
+    def __init__(self, options: Options) -> None:
         self.version = 0
         self._by_id: dict[str, Document] = {}
         # Always sorted: to insert or drop one among 100,000 takes microseconds.
         self._places: list[_Place] = []
-        self._ties_move = ties_move
+        self._options = options
         self._seeds = itertools.count()
 
     def __getitem__(self, id_: str) -> Document:
@@ -65,45 +70,59 @@ class Documents(MutableMapping[str, Document]):
         places = self._places
         if wanted:
             places = sorted(_place(self._by_id[id_]) for id_ in wanted & self._by_id.keys())
-        if self._ties_move:
+        if self._options.ties_move:
             places = _with_other_ties(places, next(self._seeds))
+        if self._options.ties_differ_by_page:
+            places = _with_other_ties(places, hash((limit, offset)))
         return [self._by_id[id_] for *_, id_ in places[offset : offset + limit]]
 
 
-def stored_document(source: DataSource, id_: str, body: dict[str, Any]) -> Document:
+def is_system_tag(tag: str) -> bool:
+    """Return whether a tag is one of Dust's own, which no list and no read shows."""
+    return tag.startswith("__DUST")
+
+
+def stored_document(
+    source: DataSource,
+    id_: str,
+    body: dict[str, Any],
+    options: Options,
+    system_tags: Iterable[str] = (),
+) -> Document:
     """Return the document that an upsert of this body leaves in Dust.
 
     Source: dust-tt/dust, the POST of `documents/[documentId]` in `front-api/routes/v1/`.
     """
     text = body["text"]
-    timestamp_ms = _milliseconds(body.get("timestamp"))
+    created_ms = options.now_ms()
     tags = list(body.get("tags") or [])
-    title_in_tags = next((tag[6:].strip() for tag in tags if tag.startswith("title:")), "")
-    title = (body.get("title") or "").strip() or title_in_tags or id_
+    titles_in_tags = (tag[6:].strip(_WHITE_SPACE) for tag in tags if tag.startswith("title:"))
+    title_in_tags = next(titles_in_tags, "")
+    title = (body.get("title") or "").strip(_WHITE_SPACE) or title_in_tags or id_
     if not title_in_tags:
         tags.append(f"title:{title}")
     mime_type = body.get("mime_type")
     text_size = len(text.encode())
-    return {
+    document = {
         "data_source_id": source.engine_id,
         "data_source_internal_id": sha256(source.engine_id.encode()).hexdigest(),
-        "created": _now_ms(),
+        "created": created_ms,
         "document_id": id_,
-        "timestamp": timestamp_ms,
+        "timestamp": _milliseconds(body.get("timestamp"), created_ms),
         "title": title,
         "mime_type": "application/octet-stream" if mime_type is None else mime_type,
         "provider_visibility": None,
-        "tags": tags,
+        "tags": [*tags, *system_tags],
         "parent_id": None,
         "parents": [id_],
         "source_url": body.get("source_url") or None,
-        "hash": sha256(repr((id_, timestamp_ms, text, tags)).encode()).hexdigest(),
         "text_size": text_size,
         "chunk_count": -(-text_size // _CHUNK_BYTES),
         "chunks": [],
         "text": text,
         "token_count": None,
     }
+    return {**document, "hash": options.hash_formula(document)}
 
 
 def _place(document: Document) -> _Place:
@@ -115,11 +134,7 @@ def _with_other_ties(places: list[_Place], seed: int) -> list[_Place]:
     return sorted(shuffled, key=itemgetter(0))
 
 
-def _milliseconds(timestamp: float | None) -> int:
+def _milliseconds(timestamp: float | None, now_ms: int) -> int:
     if timestamp is None or timestamp < 0:
-        return _now_ms()
+        return now_ms
     return int(timestamp) if timestamp >= _LEAST_MILLISECONDS else int(timestamp * 1000)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,32 +1,66 @@
-"""What a local Dust is: who may use it, what exists in it, and its limits."""
+"""What a local Dust is: who may use it, what exists in it, its limits, its hashes and its clock."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
+
+from blake3 import blake3
 
 API_KEY = "sk-local-dust-1"
 WORKSPACE_ID = "local-workspace"
 SPACE_ID = "vlt_local"
 DATA_SOURCE_ID = "dts_local"
 
+UNLIMITED = 10**9
+"""As many upserts per window as to lift the rate limit."""
+
+
+def dust_hash(document: Mapping[str, Any]) -> str:
+    """Return the hash that Dust gives to a document.
+
+    Source: dust-tt/dust, `DataSource::upsert` in `core/src/data_sources/data_source.rs`.
+    """
+    hashed = (
+        document["document_id"],
+        document["text"],
+        str(document["timestamp"]),
+        *document["tags"],
+        *document["parents"],
+    )
+    return str(blake3("".join(hashed).encode()).hexdigest())
+
+
+def system_time_ms() -> int:
+    """Return the time of this machine."""
+    return time.time_ns() // 1_000_000
+
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key of one workspace; not every key may write."""
+    """A key of one workspace; not every key may read or write."""
 
     workspace_id: str
+    can_read: bool = True
     can_write: bool = True
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a data source is. A managed one belongs to a Dust connection: no one else writes."""
+    """Where a data source is.
+
+    A managed one belongs to a Dust connection: no one else writes. One of conversations cannot be
+    used through the API.
+    """
 
     workspace_id: str
     space_id: str
     id: str
     is_managed: bool = False
+    is_of_conversations: bool = False
 
     @property
     def engine_id(self) -> str:
@@ -38,8 +72,11 @@ class DataSource:
 class Options:
     """The world of a local Dust.
 
-    With `ties_move` documents of one timestamp are listed in another order each time, the same in
-    each run: Dust's list has no tiebreaker.
+    Dust's list has no tiebreaker. With `ties_move` documents of one timestamp are listed in another
+    order each time, with `ties_differ_by_page` in another order for each limit and offset, but the
+    same when a page is asked for again; both are the same in each run.
+
+    `now_ms` is the clock behind `created`, timestamps and the `Date` of responses.
     """
 
     api_keys: dict[str, ApiKey] = field(default_factory=lambda: {API_KEY: ApiKey(WORKSPACE_ID)})
@@ -50,3 +87,6 @@ class Options:
     max_text_utf16_units: int = 2 * 1024 * 1024
     max_documents: int | None = None
     ties_move: bool = False
+    ties_differ_by_page: bool = False
+    hash_formula: Callable[[Mapping[str, Any]], str] = dust_hash
+    now_ms: Callable[[], int] = system_time_ms

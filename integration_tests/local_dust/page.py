@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from integration_tests.local_dust.documents import Document, Documents
-from integration_tests.local_dust.options import DataSource
+from integration_tests.local_dust.options import UNLIMITED, DataSource
 from integration_tests.local_dust.store import DustStore
 
 _PAGE = Path(__file__).with_name("page.html")
@@ -51,19 +51,23 @@ class Page:
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def _show_activity(self, request: web.Request) -> web.Response:
-        """Tell what the last minutes brought, and whether the documents changed since."""
+        """Answer with what the last minutes brought, and a version that changes with the documents.
+
+        The limit is null where it is lifted.
+        """
         options = self._store.options
+        limit = options.upserts_per_window
         source = self._source(request.query)
         activity = {
             "version": self._store.documents[source].version,
-            "limit": options.upserts_per_window,
+            "limit": limit if limit < UNLIMITED else None,
             "window_s": options.window_s,
             **self._store.activity[source.workspace_id].shown(),
         }
         return web.json_response(activity)
 
     async def _show_documents(self, request: web.Request) -> web.Response:
-        """Tell what a data source holds, and ROWS of the documents that are asked for.
+        """Answer with what a data source holds, and ROWS of the documents that are asked for.
 
         `source` is the number of the data source. `stream`, with `namespace` if it has one, and
         `search` narrow the list, which is newest first and begins at `offset`.
@@ -85,7 +89,7 @@ class Page:
         return web.json_response(overview)
 
     async def _show_document(self, request: web.Request) -> web.Response:
-        """Tell a document in full, or null if it is not there."""
+        """Answer with a document in full, or with null if it is not there."""
         documents = self._store.documents[self._source(request.query)]
         return web.json_response(documents.get(request.query.get("id", "")))
 
@@ -121,8 +125,9 @@ def _digest_of(element: str, page: str) -> str:
 
 
 def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise web.HTTPNotFound
+    # Nothing here is that many, and Python refuses to read thousands of digits.
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise web.HTTPBadRequest
     return int(text)
 
 
@@ -162,7 +167,7 @@ def _stream(document: Document) -> tuple[str, str]:
 
 
 def _row(document: Document, search: str) -> dict[str, Any]:
-    shown = ("document_id", "title", "tags", "timestamp", "source_url")
+    shown = ("document_id", "title", "tags", "timestamp", "created", "source_url")
     row = {name: document[name] for name in shown}
     return {**row, "excerpt": _excerpt(document["text"], search) if search else None}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,6 +35,8 @@ ROUTE_STYLES = {
 }
 
 _KEY = web.RequestKey("key", ApiKey)
+
+_LOOPBACK = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -93,8 +97,13 @@ class LocalDust:
 
     @property
     def documents(self) -> Documents:
-        """Return the documents of the first data source by id, each as a read shows it."""
+        """Return the documents of the first data source by id, as Dust keeps them."""
         return self.store.documents[self.store.options.data_sources[0]]
+
+    def put(self, id_: str, system_tags: Iterable[str] = (), **body: Any) -> None:
+        """Store a document in the first data source as Dust itself would write it."""
+        source = self.store.options.data_sources[0]
+        self.store.put(source, id_, {"text": "", **body}, system_tags)
 
     def __enter__(self) -> LocalDust:
         with ExitStack() as stack:
@@ -112,12 +121,14 @@ class LocalDust:
         app = web.Application(
             client_max_size=2**30,
             middlewares=[
+                _refuse_other_names,
                 self._take_its_time,
                 self._see_and_fail,
                 self._answer_errors,
                 self._authenticate,
             ],
         )
+        app.on_response_prepare.append(self._date)
         for route in self._routes:
             documents = (
                 f"/api/v1/w/{{workspace}}/spaces/{{space}}/{route}/{{data_source}}/documents"
@@ -191,6 +202,9 @@ class LocalDust:
             )
         return await handler(request)
 
+    async def _date(self, _request: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers["Date"] = formatdate(self.store.options.now_ms() / 1000, usegmt=True)
+
     # Dust's routes.
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -212,7 +226,15 @@ class LocalDust:
 
     def _source(self, request: web.Request) -> DataSource:
         path = request.match_info
-        return self.store.data_source(path["workspace"], path["space"], path["data_source"])
+        return self.store.data_source(request[_KEY], path["space"], path["data_source"])
+
+
+@web.middleware
+async def _refuse_other_names(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve loopback names only: a website can point a name of its own here (DNS rebinding)."""
+    if _LOOPBACK.fullmatch(request.headers.get("Host", "")):
+        return await handler(request)
+    return web.Response(status=421, text="421 Misdirected Request: ask for localhost.")
 
 
 @contextmanager

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ada_url
 
 from integration_tests.local_dust import answers
 from integration_tests.local_dust.activity import Activity
-from integration_tests.local_dust.documents import Document, Documents, stored_document
+from integration_tests.local_dust.documents import (
+    Document,
+    Documents,
+    is_system_tag,
+    stored_document,
+)
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
 
 MAX_TITLE_UTF16_UNITS = 512
 MAX_ID_BYTES = 446
+MAX_TIMESTAMP_MS = 2**64 - 1
 
 _NULL = type(None)
 _UPSERT_FIELDS: dict[str, tuple[type, ...]] = {
@@ -54,9 +60,7 @@ class DustStore:
 
     def __init__(self, options: Options, clock: Callable[[], float] = time.monotonic) -> None:
         self.options = options
-        self.documents = {
-            source: Documents(ties_move=options.ties_move) for source in options.data_sources
-        }
+        self.documents = {source: Documents(options) for source in options.data_sources}
         self.activity = {
             source.workspace_id: Activity(options.window_s, clock)
             for source in options.data_sources
@@ -96,11 +100,17 @@ class DustStore:
             )
         return key
 
-    def data_source(self, workspace_id: str, space_id: str, data_source_id: str) -> DataSource:
-        """Return the data source of these ids."""
-        ids = (workspace_id, space_id, data_source_id)
+    def data_source(self, key: ApiKey, space_id: str, data_source_id: str) -> DataSource:
+        """Return the data source of these ids in the key's workspace."""
+        ids = (key.workspace_id, space_id, data_source_id)
         for source in self.options.data_sources:
-            if (source.workspace_id, source.space_id, source.id) == ids:
+            if (source.workspace_id, source.space_id, source.id) == ids and key.can_read:
+                if source.is_of_conversations:
+                    raise DustRefusal(
+                        404,
+                        "space_not_found",
+                        "The space you're trying to access was not found",
+                    )
                 return source
         raise DustRefusal(
             404, "data_source_not_found", "The data source you requested was not found."
@@ -127,13 +137,13 @@ class DustStore:
                     "message": f"No document found for id `{id_}`",
                 },
             )
-        return {"document": document}
+        return {"document": answers.read(document)}
 
     def delete(self, source: DataSource, key: ApiKey, id_: str) -> dict[str, Any]:
         """Drop a document, if it is there, and return the answer."""
         _validate_rights(source, key)
-        self.activity[source.workspace_id].count("delete")
-        self.documents[source].pop(id_, None)
+        if self.documents[source].pop(id_, None):
+            self.activity[source.workspace_id].count("delete")
         return {"document": {"document_id": id_}}
 
     def upsert(
@@ -152,7 +162,11 @@ class DustStore:
             raise _invalid_request(
                 f"Invalid title: title too long (max {MAX_TITLE_UTF16_UNITS} characters)."
             )
-        document = stored_document(source, id_, {**body, "source_url": source_url})
+        _validate_tags(body.get("tags") or [])
+        system_tags = filter(is_system_tag, self._tags(source, id_))
+        document = stored_document(
+            source, id_, {**body, "source_url": source_url}, self.options, system_tags
+        )
         _validate_for_engine(document)
         self.documents[source][id_] = document
         _validate_for_index(document)
@@ -160,6 +174,16 @@ class DustStore:
             return {"document": {"document_id": id_}}
         show = answers.light if body.get("light_document_output") else answers.whole
         return {"document": show(document), "data_source": answers.data_source(source)}
+
+    def put(
+        self, source: DataSource, id_: str, body: dict[str, Any], system_tags: Iterable[str] = ()
+    ) -> None:
+        """Keep a document as Dust itself would write it: no right, limit or rule is checked."""
+        self.documents[source][id_] = stored_document(source, id_, body, self.options, system_tags)
+
+    def _tags(self, source: DataSource, id_: str) -> list[str]:
+        document = self.documents[source].get(id_)
+        return document["tags"] if document else []
 
     def _take_slot(self, workspace_id: str) -> None:
         now_s = self._clock()
@@ -256,12 +280,17 @@ def _validate_parents(body: dict[str, Any]) -> None:
             )
 
 
+def _validate_tags(tags: list[str]) -> None:
+    if any(map(is_system_tag, tags)):
+        raise _engine_error("reserved tag prefix __DUST")
+
+
 def _validate_for_engine(document: Document) -> None:
     """Refuse what Dust's own checks let through to its engine and database."""
-    tags = document["tags"]
-    if any(tag.startswith("__DUST") for tag in tags):
-        raise _engine_error("reserved tag prefix __DUST")
-    if any("\0" in text for text in (document["document_id"], document["title"], *tags)):
+    if document["timestamp"] > MAX_TIMESTAMP_MS:
+        raise _engine_error("timestamp: number out of range")
+    texts = (document["document_id"], document["title"], *document["tags"])
+    if any("\0" in text for text in texts):
         raise _engine_error('invalid byte sequence for encoding "UTF8": 0x00')
 
 

@@ -17,7 +17,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from integration_tests.connector.in_process import sync
 from integration_tests.connector.messages import USERS, catalog, record, stream
 from integration_tests.local_dust import DataSource, LocalDust, Options
-from integration_tests.local_dust.documents import stored_document
 from integration_tests.sample import MESSAGES, read_catalog
 
 FLAGS = [
@@ -63,11 +62,6 @@ def visit(page: Page, dust: LocalDust, address: str = "") -> None:
     expect(page.locator("#streams a").first).to_be_visible()
 
 
-def put(dust: LocalDust, id_: str, **body: Any) -> None:
-    source = dust.store.options.data_sources[0]
-    dust.documents[id_] = stored_document(source, id_, {"text": "{}", **body})
-
-
 def shown_fields(page: Page) -> list[tuple[str, str]]:
     """Return the names and values of the document's text, as they are laid out."""
     fields = page.locator("#document h3 + dl > div")
@@ -110,15 +104,15 @@ def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: Local
         page.keyboard.press("Escape")
         if size == 50:
             first = page.locator("#rows .id").first.inner_text()
-            page.get_by_role("link", name="Older").last.click()
+            page.get_by_role("link", name="Next page").last.click()
             expect(page.locator("#rows .id").first).not_to_have_text(first)
     assert opened == set(dust.documents)
 
 
 def test_a_search_finds_titles_and_texts_and_shows_where(page: Page, dust: LocalDust) -> None:
-    put(dust, "a", title="Ann", text='{\n  "note": "likes Tea, always"\n}')
-    put(dust, "b", title="Green tea")
-    put(dust, "c", title="Coffee")
+    dust.put("a", title="Ann", text='{\n  "note": "likes Tea, always"\n}')
+    dust.put("b", title="Green tea")
+    dust.put("c", title="Coffee")
     visit(page, dust)
     page.get_by_label("Search titles and texts").fill("tea")
     expect(page.locator("#summary")).to_have_text("2 documents with “tea”, newest first")
@@ -129,9 +123,9 @@ def test_a_search_finds_titles_and_texts_and_shows_where(page: Page, dust: Local
 
 
 def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
-    put(dust, "a", tags=["airbyte:stream:users"])
-    put(dust, "b", tags=["airbyte:stream:users", "airbyte:namespace:shop"])
-    put(dust, "c", tags=["airbyte:stream:orders"])
+    dust.put("a", tags=["airbyte:stream:users"])
+    dust.put("b", tags=["airbyte:stream:users", "airbyte:namespace:shop"])
+    dust.put("c", tags=["airbyte:stream:orders"])
     visit(page, dust)
     streams = page.locator("#streams a")
     assert streams.all_inner_texts() == [
@@ -144,6 +138,56 @@ def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
     expect(page.locator("#rows .id")).to_have_text(["b"])
     page.go_back()
     expect(page.locator("#rows .id")).to_have_count(3)
+
+
+def test_tags_of_the_chosen_stream_are_not_repeated(page: Page, dust: LocalDust) -> None:
+    dust.put("a", tags=["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
+    visit(page, dust)
+    tags = page.locator("#rows .tag")
+    expect(tags).to_have_text(["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
+    page.locator("#streams a").nth(1).click()
+    expect(tags).to_have_text(["by hand"])
+
+
+def times_of(page: Page) -> list[list[str]]:
+    """Return what each row of the list says about times."""
+    texts = page.locator("#rows .times").all_inner_texts()
+    return [text.replace("\u202f", " ").splitlines() for text in texts]
+
+
+def test_equal_times_are_shown_once(page: Page) -> None:
+    """The timestamp, and beside it when a document was stored, each where it differs."""
+    now_ms = [1736365559000]
+    with LocalDust(Options(now_ms=lambda: now_ms[0])) as dust:
+        dust.put("a", timestamp=1736361003000)
+        now_ms[0] += 999
+        dust.put("b", timestamp=1736361003001)
+        now_ms[0] += 1
+        dust.put("c", timestamp=1736361002000)
+        visit(page, dust)
+        newest, older = (f"Jan 8, 2025, 6:30:0{second} PM" for second in (3, 2))
+        assert times_of(page) == [
+            [newest, "stored at 7:45:59 PM"],
+            [],
+            [older, "stored at 7:46:00 PM"],
+        ]
+        dust.put("c", timestamp=1736361003000)
+        expect(page.get_by_text("Jan 8, 2025")).to_have_count(1)
+        expect(page.get_by_text("stored at 7:46:00")).to_have_count(1)
+
+
+def test_a_document_tells_its_timestamp_and_when_it_was_stored(page: Page) -> None:
+    with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
+        dust.put("a", timestamp=1736361003000)
+        visit(page, dust, "#id=a")
+        facts = page.locator("#document dl").first
+        expect(facts).to_contain_text("TimestampJan 8, 2025, 6:30:03 PM")
+        expect(facts).to_contain_text("Stored atJan 8, 2025, 7:45:59 PM")
+
+
+def test_the_page_says_that_it_is_a_stand_in(page: Page, dust: LocalDust) -> None:
+    visit(page, dust)
+    expect(page.locator("header")).to_contain_text("A stand-in for Dust, to try things out.")
 
 
 MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
@@ -178,8 +222,8 @@ def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) ->
 def test_only_web_addresses_are_links_and_they_tell_nothing_of_where_they_are(
     page: Page, dust: LocalDust
 ) -> None:
-    put(dust, "a", source_url="javascript:hacked=1", timestamp=1736365559000)
-    put(dust, "b", source_url="https://example.com/b", timestamp=1736365550000)
+    dust.put("a", source_url="javascript:hacked=1", timestamp=1736365559000)
+    dust.put("b", source_url="https://example.com/b", timestamp=1736365550000)
     visit(page, dust)
     expect(page.locator("#rows li").first).to_contain_text("javascript:hacked=1")
     (link,) = page.locator("a:not([href^='#'])").all()
@@ -213,7 +257,7 @@ def test_the_browser_refuses_to_make_markup_or_a_script_of_text(
 def test_a_text_that_looks_like_the_layout_is_not_lost(page: Page, dust: LocalDust) -> None:
     """Neither brackets, nor what looks like a name, nor a line separator within a string."""
     record = {"a": "}", "]": "{", "b": ["]", '"c": 1', "d\u2028e,"], 'f": g': "h"}
-    put(dust, "a", text=json.dumps(record, indent=2, ensure_ascii=False))
+    dust.put("a", text=json.dumps(record, indent=2, ensure_ascii=False))
     visit(page, dust, "#id=a")
     assert shown_fields(page) == list(expected_fields(record))
 
@@ -223,7 +267,7 @@ def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: Local
         '{\n  "b": 10.50,\n  "2": 12345678901234567890,\n  "1": "one\\ntwo",\n  "e": {},\n'
         '  "deep": [\n    [\n      true,\n      null\n    ]\n  ]\n}'
     )
-    put(dust, "a", text=text)
+    dust.put("a", text=text)
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("a")
     assert shown_fields(page) == [
@@ -242,13 +286,13 @@ def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: Local
 
 @pytest.mark.parametrize("text", ["Dear Ann,\n\nhello.", '{"a":1}', "{\nnot JSON", ""])
 def test_any_other_text_is_shown_as_it_is(page: Page, dust: LocalDust, text: str) -> None:
-    put(dust, "a", text=text)
+    dust.put("a", text=text)
     visit(page, dust, "#id=a")
     assert page.locator("#document pre").inner_text() == text
 
 
 def test_a_long_text_is_cut_until_all_of_it_is_asked_for(page: Page, dust: LocalDust) -> None:
-    put(dust, "a", text=json.dumps({f"field {number}": number for number in range(700)}, indent=2))
+    dust.put("a", text=json.dumps({f"field {number}": number for number in range(700)}, indent=2))
     visit(page, dust, "#id=a")
     expect(page.locator("#document h3 + dl > div")).to_have_count(500)
     page.get_by_role("button", name="Show all 700 lines").click()
@@ -256,12 +300,12 @@ def test_a_long_text_is_cut_until_all_of_it_is_asked_for(page: Page, dust: Local
 
 
 def test_a_time_that_no_calendar_has_is_a_number(page: Page, dust: LocalDust) -> None:
-    put(dust, "a", timestamp=10**17)
+    dust.put("a", timestamp=10**17)
     visit(page, dust)
     expect(page.locator("#rows li")).to_contain_text(str(10**17))
 
 
-def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
+def test_the_plot_follows_a_rate_limited_sync(page: Page) -> None:
     limit, window_s = 40, 2.0
     with LocalDust(Options(upserts_per_window=limit, window_s=window_s)) as dust:
         visit(page, dust)
@@ -274,8 +318,9 @@ def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
         assert len(dust.documents) < 3 * limit
         syncing.join()
         expect(page.locator("#summary")).to_have_text("1 to 50 of 120 documents, newest first")
-        refusals = len(dust.requests) - 3 * limit - 1
-        expect(page.locator("#legend")).to_contain_text(f"{refusals} refused (429)")
+        known = [seen for seen in dust.requests if "/data_sources/" in seen.path]
+        refusals = sum(seen.method == "POST" for seen in known) - 3 * limit
+        expect(page.locator("#legend")).to_contain_text(f"{refusals} rate-limited")
         top, at_limit = (
             page.locator(f"#plot {part}").evaluate("part => part.getBBox().y")
             for part in ("path", ".limit")
@@ -283,21 +328,40 @@ def test_the_plot_follows_a_throttled_sync(page: Page) -> None:
     assert top == at_limit
 
 
+def test_the_plot_says_what_it_counts(page: Page) -> None:
+    with LocalDust(Options(upserts_per_window=40)) as dust:
+        visit(page, dust)
+        expect(page.locator("#legend")).to_contain_text("0 of 40 upserts in the last 60 s")
+        expect(page.locator("figure")).to_contain_text("one burst shows as a block.")
+        expect(page.locator("figure")).to_contain_text("The other counts are of these 5 minutes.")
+        expect(page.locator("#plot .limit")).to_have_count(1)
+
+
+def test_the_plot_says_that_the_limit_is_lifted(page: Page, dust: LocalDust) -> None:
+    visit(page, dust)
+    expect(page.locator("figure")).to_contain_text("The rate limit is lifted.")
+    for _ in range(3):
+        dust.store.activity[dust.config["workspace_id"]].count("upsert")
+    expect(page.locator("#legend")).to_contain_text("3 upserts in the last 60 s")
+    expect(page.locator("#scale")).to_have_text("3")
+    expect(page.locator("#plot .limit")).to_have_count(0)
+
+
 def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
     visit(page, dust)
     assert page.locator("#plot .deletes").count() == 0
     dust.store.activity[dust.config["workspace_id"]].count("delete")
     expect(page.locator("#plot .deletes")).to_have_count(1)
-    expect(page.locator("#legend")).to_contain_text("1 deleted")
+    expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
     page: Page, dust: LocalDust
 ) -> None:
-    put(dust, "a", title="Before")
+    dust.put("a", title="Before")
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("Before")
-    put(dust, "a", title="After")
+    dust.put("a", title="After")
     expect(page.locator("#document h2")).to_have_text("After")
     del dust.documents["a"]
     expect(page.locator("#document")).to_contain_text("There is no document a.")
@@ -309,15 +373,15 @@ def focused(page: Page) -> str:
 
 def test_everything_is_reached_by_keyboard(page: Page, dust: LocalDust) -> None:
     for number in range(60):
-        put(dust, f"n{number:02}", timestamp=1736365559000 - number)
+        dust.put(f"n{number:02}", timestamp=1736365559000 - number)
     visit(page, dust)
     for _ in range(2):
         page.keyboard.press("Tab")
     page.keyboard.type("n")
     expect(page.locator("#summary")).to_contain_text("with “n”")
-    # Past the button that empties the field, if it takes the focus, and "Older".
+    # Past the button that empties the field, if it takes the focus, and "Next page".
     page.keyboard.press("Tab")
-    assert focused(page) == "Older"
+    assert focused(page) == "Next page"
     page.keyboard.press("Enter")
     expect(page.locator("#rows .id").first).to_have_text("n50")
     assert focused(page) == "n50"
@@ -331,10 +395,10 @@ def test_everything_is_reached_by_keyboard(page: Page, dust: LocalDust) -> None:
 
 
 def test_the_focus_stays_while_documents_come_in(page: Page, dust: LocalDust) -> None:
-    put(dust, "a", timestamp=1736365550000)
+    dust.put("a", timestamp=1736365550000)
     visit(page, dust)
     page.locator(".open").focus()
-    put(dust, "b", timestamp=1736365559000)
+    dust.put("b", timestamp=1736365559000)
     expect(page.locator("#rows .id")).to_have_text(["b", "a"])
     assert focused(page) == "a"
 
@@ -345,7 +409,7 @@ def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
         {word: [[[[[[[[word]]]]]]]], "url": f"https://example.com/{word}"}, indent=2
     )
     tags = [f"airbyte:stream:{word}"]
-    put(dust, word, title=word, tags=tags, text=nested, source_url=f"https://{word[:60]}.com")
+    dust.put(word, title=word, tags=tags, text=nested, source_url=f"https://{word[:60]}.com")
     page.set_viewport_size({"width": PHONE_WIDTH, "height": 640})
     visit(page, dust)
 
@@ -361,6 +425,17 @@ def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
     assert overflow() <= 0
     page.get_by_role("link", name="Back to the list").click()
     expect(page.locator("#rows")).to_be_visible()
+
+
+def test_the_first_document_is_on_the_first_screen_of_a_phone(page: Page, dust: LocalDust) -> None:
+    """Of a small one, with many streams; the plot is below."""
+    for number in range(30):
+        dust.put(f"{number}", title="A title", tags=[f"airbyte:stream:stream number {number}"])
+    page.set_viewport_size({"width": PHONE_WIDTH, "height": 568})
+    visit(page, dust)
+    expect(page.locator("#rows li").first).to_be_in_viewport(ratio=1)
+    page.locator("#plot").scroll_into_view_if_needed()
+    expect(page.locator("#plot")).to_be_in_viewport(ratio=1)
 
 
 # Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.
@@ -395,7 +470,7 @@ CONTRASTS = """() => {
 def test_each_word_stands_out_from_its_ground(page: Page, dust: LocalDust, scheme: Any) -> None:
     """At least 4.5 to 1, which WCAG 2 asks for at level AA."""
     text = '{\n  "number": 1,\n  "word": "find me"\n}'
-    put(dust, "a", tags=["x"], text=text, source_url="https://example.com")
+    dust.put("a", tags=["x"], text=text, source_url="https://example.com")
     page.emulate_media(color_scheme=scheme)
     visit(page, dust, "#search=find&id=a")
     expect(page.locator("mark")).to_be_visible()
@@ -407,7 +482,7 @@ def test_each_word_stands_out_from_its_ground(page: Page, dust: LocalDust, schem
 def test_several_data_sources_are_chosen_from(page: Page) -> None:
     sources = (DataSource("w", "vlt_1", "dts_1"), DataSource("w", "vlt_1", "dts_2"))
     with LocalDust(Options(data_sources=sources)) as dust:
-        dust.store.documents[sources[1]]["b"] = stored_document(sources[1], "b", {"text": ""})
+        dust.store.put(sources[1], "b", {"text": ""})
         visit(page, dust)
         expect(page.locator("#rows .id")).to_have_count(0)
         page.get_by_label("Data source").select_option("w / vlt_1 / dts_2")
@@ -419,7 +494,7 @@ def test_several_data_sources_are_chosen_from(page: Page) -> None:
 def test_a_hundred_thousand_documents_are_paged_and_searched(page: Page, dust: LocalDust) -> None:
     text = json.dumps({"note": "x" * 500}, indent=2)
     for number in range(100_000):
-        put(dust, f"n{number}", text=text, timestamp=1736365559000 - number)
+        dust.put(f"n{number}", text=text, timestamp=1736365559000 - number)
     visit(page, dust, "#offset=99950")
     summary = page.locator("#summary")
     expect(summary).to_have_text("99,951 to 100,000 of 100,000 documents, newest first")
@@ -433,7 +508,7 @@ def test_the_page_says_when_dust_is_gone_and_goes_on_when_it_is_back(browser: Br
         visit(page, dust)
     expect(page.get_by_text("The local Dust does not answer.")).to_be_visible()
     with LocalDust(port=dust.port) as again:
-        put(again, "a")
+        again.put("a")
         expect(page.locator("#trouble")).to_be_hidden()
         expect(page.locator("#rows .id")).to_have_text(["a"])
     page.context.close()

@@ -1,0 +1,134 @@
+"""A configured stream: its name, its key, its tags; and what Dust takes of a text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from airbyte_cdk.models import StreamDescriptor
+
+MAX_TAG_UTF16_UNITS = 512
+
+STREAM_TAG = "airbyte:stream:"
+NAMESPACE_TAG = "airbyte:namespace:"
+
+_NOT_ID_SAFE = re.compile(r"[^a-zA-Z0-9_-]")
+_CONTROL_TO_SPACE = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+
+StreamKey = tuple[str | None, str]
+"""Namespace and name: what Airbyte looks a stream up by."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is fixed for a configured stream as long as a sync lasts.
+
+    `primary_key` holds one path of field names per part of the key. `shares_ids` says that another
+    stream of the catalog could come to the same document ids. A stream `is_deduped` when deletions
+    at the source are deletions in Dust.
+    """
+
+    name: str
+    namespace: str | None = None
+    primary_key: tuple[tuple[str, ...], ...] = ()
+    shares_ids: bool = False
+    is_deduped: bool = False
+
+    @property
+    def key(self) -> StreamKey:
+        """Return what Airbyte looks the stream up by."""
+        return self.namespace, self.name
+
+    @cached_property
+    def descriptor(self) -> StreamDescriptor:
+        """Return the stream's name and namespace as Airbyte's messages carry them.
+
+        A lone surrogate, which no message can hold, becomes its escape.
+        """
+        return StreamDescriptor(
+            name=_encodable(self.name),
+            namespace=_encodable(self.namespace) if self.namespace else None,
+        )
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags of each of the stream's documents, which say where they are from.
+
+        No others, since Dust's agents are shown all tags of a document in each search result.
+        """
+        return tuple(_tag(text) for text in self._names_as_tags)
+
+    @property
+    def has_exact_tags(self) -> bool:
+        """Return whether the tags hold the stream's names as they are, and in full."""
+        return self.tags == self._names_as_tags
+
+    @property
+    def _names_as_tags(self) -> tuple[str, ...]:
+        stream = STREAM_TAG + self.name
+        return (stream, NAMESPACE_TAG + self.namespace) if self.namespace else (stream,)
+
+    @property
+    def id_prefix(self) -> str:
+        """Return what the ids of the stream's documents begin with.
+
+        Two streams could come to the same id where the prefix of one begins with that of the other:
+        `users` with the key `archive-7`, and `users-archive` with the key `7`.
+        """
+        return id_safe(self.name) + "-"
+
+
+def stream_key(namespace: str | None, name: str) -> StreamKey:
+    """Return what to look a stream up by: an empty namespace is none."""
+    return namespace or None, name
+
+
+def stream_name(key: StreamKey) -> str:
+    """Return a stream's name for a message, with its namespace if it has one."""
+    namespace, name = key
+    return repr(name) if namespace is None else f"{name!r} of namespace {namespace!r}"
+
+
+def origin_of(tags: object) -> frozenset[str]:
+    """Return those of a document's tags that say from which stream it is.
+
+    Empty for a document that no sync has written, and for what is not a list of tags.
+    """
+    if not isinstance(tags, list):
+        return frozenset()
+    return frozenset(
+        tag for tag in tags if isinstance(tag, str) and tag.startswith((STREAM_TAG, NAMESPACE_TAG))
+    )
+
+
+def id_safe(text: str) -> str:
+    """Return the text with `_` for each character that a document id does not hold."""
+    return _NOT_ID_SAFE.sub("_", text)
+
+
+def printable(text: str) -> str:
+    """Return the text with a space for each control character: Dust fails at a NUL."""
+    return text.translate(_CONTROL_TO_SPACE)
+
+
+def clip(text: str, utf16_units: int) -> str:
+    """Return the text cut to a number of UTF-16 units, never inside a character.
+
+    Dust counts as JavaScript does, so an emoji counts twice. Lone surrogates, which cannot be sent,
+    become U+FFFD.
+    """
+    if text.isascii():
+        return text[:utf16_units]
+    # No character has less than one unit: what is cut here could not stay.
+    units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
+    whole = units.decode("utf-16-le", "replace")
+    return whole.encode("utf-16-le")[: 2 * utf16_units].decode("utf-16-le", "ignore")
+
+
+def _tag(text: str) -> str:
+    return clip(printable(text), MAX_TAG_UTF16_UNITS)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

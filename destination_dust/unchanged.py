@@ -1,0 +1,153 @@
+"""Which records Dust has already, so that they need not be sent.
+
+Dust takes 120 upserts a minute from a whole workspace, while its list shows 2,000 documents at
+once, with the hash of each.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from destination_dust.client import DustClient, Page, Stored
+from destination_dust.document import Document, id_hash
+from destination_dust.errors import DustError
+from destination_dust.fingerprint import (
+    document_hash,
+    fingerprint_of,
+    stored_timestamp_ms,
+    would_leave,
+)
+from destination_dust.stream import Stream, origin_of
+
+logger = logging.getLogger("airbyte")
+
+SHORT_SYNC_UPSERTS = 100
+PAGE_DOCUMENTS = 2000
+MOST_LISTED = 500_000
+
+# In place of the fingerprint of a document that this sync wrote while the list was being read.
+_WRITTEN = b""
+
+
+class KnownDocuments:
+    """The documents of a sync's streams that Dust has, as far as its list has been read.
+
+    A short sync does not read the list. It is a long one from its 100th upsert on, or once an
+    upsert is rate-limited: then it reads a page, and further ones as long as reading them has taken
+    less time than the upserts.
+    """
+
+    def __init__(
+        self,
+        client: DustClient,
+        streams: Iterable[Stream],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._streams = list(streams)
+        self._origins = {frozenset(stream.tags) for stream in self._streams}
+        self._clock = clock
+        self._is_long = False
+        self._upserts = 0
+        self._upserts_s = 0.0
+        self._lap_s = 0.0
+        # Fingerprints by the hash of the id.
+        self._known: dict[int, bytes] = {}
+        self._is_read = False
+        self._listed = 0
+        self._listing_s = 0.0
+        # Whether an upsert of this sync was answered with the expected hash, once one can tell.
+        self._hashes_as_expected: bool | None = None
+
+    def upsert(self, document: Document) -> Stored | None:
+        """Upsert the document, unless Dust has it already: then return None.
+
+        Raises DustError when Dust may not have it.
+        """
+        self._is_long = self._is_long or self._upserts >= SHORT_SYNC_UPSERTS
+        if self._has(document):
+            return None
+        self._lap_s = self._clock()
+        stored = self._client.upsert_document(
+            document, is_needless=partial(self._has_after_all, document)
+        )
+        self._count_time()
+        if stored is not None:
+            self._upserts += 1
+            self._compare_hashes(document, stored)
+            self.forget(document)
+        return stored
+
+    def forget(self, document: Document) -> None:
+        """No longer know the document from the list, since this sync has written or deleted it."""
+        if self._is_read:
+            self._known.pop(id_hash(document.id), None)
+        else:
+            self._known[id_hash(document.id)] = _WRITTEN
+
+    def _has(self, document: Document) -> bool:
+        hash_ = id_hash(document.id)
+        while hash_ not in self._known and self._may_read_on():
+            self._read_page()
+        fingerprint = self._known.get(hash_, _WRITTEN)
+        return fingerprint != _WRITTEN and would_leave(document, fingerprint)
+
+    def _has_after_all(self, document: Document) -> bool:
+        """Return whether Dust has the document whose upsert was rate-limited."""
+        self._count_time()
+        self._is_long = True
+        has_it = self._has(document)
+        self._lap_s = self._clock()
+        return has_it
+
+    def _count_time(self) -> None:
+        """Add the time since the upsert began, or was last looked at, to that of all upserts."""
+        now_s = self._clock()
+        self._upserts_s += now_s - self._lap_s
+        self._lap_s = now_s
+
+    def _may_read_on(self) -> bool:
+        if self._is_read or not self._is_long:
+            return False
+        if self._listed > 0:
+            return self._listing_s < self._upserts_s
+        if self._hashes_as_expected is False:
+            logger.info(
+                "Dust computes the hashes of documents in another way than this version of the "
+                "connector knows, so unchanged records are sent as well."
+            )
+            self._is_read = True
+        return not self._is_read
+
+    def _read_page(self) -> None:
+        started_s = self._clock()
+        try:
+            page = self._client.list_documents(
+                limit=PAGE_DOCUMENTS, offset=self._listed, streams=self._streams
+            )
+        except DustError as error:
+            logger.warning("%s Unchanged records are sent as well.", error.message)
+            self._is_read = True
+            return
+        self._listing_s += self._clock() - started_s
+        self._remember(page)
+        self._listed += len(page.documents)
+        self._is_read = len(page.documents) < PAGE_DOCUMENTS or self._listed >= MOST_LISTED
+
+    def _remember(self, page: Page) -> None:
+        for listed in page.documents:
+            if origin_of(listed.get("tags")) in self._origins:
+                fingerprint = fingerprint_of(listed)
+                if fingerprint is not None:
+                    self._known.setdefault(id_hash(listed["document_id"]), fingerprint)
+
+    def _compare_hashes(self, document: Document, stored: Stored) -> None:
+        """Find out whether Dust computes hashes as expected: one that it did is enough."""
+        if self._hashes_as_expected or document.timestamp_ms is None or stored.hash is None:
+            return
+        expected = document_hash(document, stored_timestamp_ms(document.timestamp_ms))
+        self._hashes_as_expected = stored.hash == expected

@@ -1,0 +1,189 @@
+"""Which documents are deleted as stale, by a list as Dust's: it has no stable order."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination_dust.client import Page
+from destination_dust.document import id_hash
+from destination_dust.errors import DustUnavailableError
+from destination_dust.report import SyncReport
+from destination_dust.stale import delete_stale
+from destination_dust.stream import Stream
+from destination_dust.sync_start import SyncStart
+from unit_tests.builders import USERS
+from unit_tests.clock import Clock
+
+BEGAN_MS = 1_736_365_559_123
+USERS_EU = Stream("users", "eu")
+
+
+class ListOfDocuments:
+    """A DustClient that lists and deletes without HTTP.
+
+    Its order among documents of one timestamp is another one with each request (`ties_move`), or
+    with each offset, the same in each pass.
+    """
+
+    def __init__(self, documents: list[dict[str, Any]], *, ties_move: bool, seed: int = 0) -> None:
+        self.documents = {document["document_id"]: document for document in documents}
+        self.lists = 0
+        self.immortal: set[str] = set()
+        self._ties_move = ties_move
+        self._seed = seed
+
+    def list_documents(self, *, limit: int, offset: int, streams: Sequence[Stream]) -> Page:
+        self.lists += 1
+        order = random.Random(self.lists if self._ties_move else self._seed + offset)
+        documents = order.sample(list(self.documents.values()), len(self.documents))
+        documents.sort(key=lambda document: document["timestamp"])
+        return Page(documents[offset : offset + limit], date_ms=BEGAN_MS)
+
+    def delete_document(self, id_: str, stream: Stream) -> None:
+        assert stream in (USERS, USERS_EU)
+        if id_ not in self.immortal:
+            del self.documents[id_]
+
+
+def listed(
+    id_: str, *, stream: Stream | None = USERS, created: object = BEGAN_MS - 1, timestamp: int = 0
+) -> dict[str, Any]:
+    tags = [*(stream.tags if stream else ()), f"title:{id_}"]
+    return {"document_id": id_, "tags": tags, "created": created, "timestamp": timestamp}
+
+
+def swept(
+    client: Any,
+    *,
+    seen: Sequence[str] = (),
+    streams: Sequence[Stream] = (USERS,),
+    limit: int = 2000,
+    start: SyncStart | None = None,
+) -> list[str]:
+    """Return the ids that are left after the stale documents of the streams were deleted."""
+    clock = Clock()
+    report = SyncReport([stream.key for stream in streams], clock=clock)
+    hashes = array("Q", map(id_hash, seen))
+    start = start or SyncStart(clock(), clock=clock)
+    delete_stale(dict.fromkeys(streams, hashes), client, report, start, limit=limit)
+    return sorted(client.documents)
+
+
+def test_what_was_not_seen_and_is_older_than_the_sync_is_deleted() -> None:
+    client = ListOfDocuments([listed("users-1"), listed("users-2")], ties_move=False)
+    assert swept(client, seen=["users-2", "users-3"]) == ["users-2"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        pytest.param(listed("users-1", created=BEGAN_MS), id="written since"),
+        pytest.param(listed("users-1", created=BEGAN_MS // 1000 * 1000), id="whole seconds"),
+        pytest.param(listed("users-1", created=None), id="no time"),
+        pytest.param(listed("users-1", created="0"), id="another kind of time"),
+        pytest.param(listed("users-1", stream=None), id="no tag"),
+        pytest.param(listed("users-1", stream=USERS_EU), id="another namespace"),
+        pytest.param(listed("users-1", stream=Stream("users-archive")), id="another stream"),
+        pytest.param({"document_id": "users-1", "created": 0, "tags": None}, id="no tags"),
+        pytest.param(listed("."), id="this folder"),
+        pytest.param(listed(".."), id="the data source itself"),
+        pytest.param(listed(""), id="the list"),
+    ],
+)
+def test_everything_else_is_kept(kept: dict[str, Any]) -> None:
+    client = ListOfDocuments([{"timestamp": 0, **kept}], ties_move=False)
+    assert swept(client) == [kept["document_id"]]
+
+
+def test_only_what_has_the_tags_of_a_namespace_is_deleted_for_it() -> None:
+    documents = [listed("users-1"), listed("users-2", stream=USERS_EU)]
+    client = ListOfDocuments(documents, ties_move=False)
+    assert swept(client, streams=[USERS_EU]) == ["users-1"]
+
+
+@settings(deadline=None)
+@given(
+    ids=st.sets(st.integers(0, 60), max_size=40),
+    seen=st.sets(st.integers(0, 60)),
+    newer=st.sets(st.integers(0, 60), max_size=3),
+    limit=st.integers(1, 3),
+    timestamps=st.integers(1, 4),
+    ties_move=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_no_order_of_the_list_hides_a_stale_document(
+    ids: set[int],
+    seen: set[int],
+    newer: set[int],
+    limit: int,
+    timestamps: int,
+    ties_move: bool,
+    seed: int,
+) -> None:
+    """Whether it is another with each request, or fixed for each page; with the smallest pages."""
+    documents = [
+        listed(
+            str(number),
+            created=BEGAN_MS + 1 if number in newer else BEGAN_MS - 1,
+            timestamp=number % timestamps,
+        )
+        for number in ids
+    ]
+    client = ListOfDocuments(documents, ties_move=ties_move, seed=seed)
+    left = swept(client, seen=list(map(str, seen)), limit=limit)
+    assert left == sorted(map(str, ids & (seen | newer)))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_in_a_stable_order_the_second_pass_finds_nothing(limit: int) -> None:
+    """Pages move up while documents are deleted, and none is missed."""
+    documents = [listed(str(number), timestamp=number) for number in range(8)]
+    client = ListOfDocuments(documents, ties_move=False)
+    assert swept(client, seen=["0", "1", "4", "5"], limit=limit) == ["0", "1", "4", "5"]
+    pages = 4 // limit + 1
+    assert client.lists <= (8 // limit + 1) + pages
+
+
+def test_what_was_written_since_is_counted_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    documents = [listed("users-1", created=BEGAN_MS), listed("users-2", created=BEGAN_MS + 5)]
+    client = ListOfDocuments(documents, ties_move=True)
+    assert swept(client) == ["users-1", "users-2"]
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warning.startswith("Stream 'users': 2 documents kept that this sync did not bring")
+
+
+def test_without_any_time_of_dusts_clock_nothing_is_deleted() -> None:
+    class WithoutDate(ListOfDocuments):
+        def list_documents(self, **page: Any) -> Page:
+            return Page(super().list_documents(**page).documents, date_ms=None)
+
+    assert swept(WithoutDate([listed("users-1")], ties_move=False)) == ["users-1"]
+
+
+def test_a_document_that_is_listed_for_ever_ends_the_sync() -> None:
+    """Dust says that it is deleted, and lists it all the same."""
+    client = ListOfDocuments([listed("users-1")], ties_move=False)
+    client.immortal.add("users-1")
+    with pytest.raises(DustUnavailableError, match="still shows some that were deleted"):
+        swept(client)
+    assert client.lists < 50
+
+
+def test_a_list_that_ignores_the_offset_ends_the_sync() -> None:
+    class WithoutOffset(ListOfDocuments):
+        def list_documents(self, *, limit: int, **page: Any) -> Page:
+            self.lists += 1
+            one = listed(f"users-{self.lists}", created=BEGAN_MS)
+            return Page([listed("users-1", created=BEGAN_MS)] * limit + [one], date_ms=BEGAN_MS)
+
+    client = WithoutOffset([], ties_move=False)
+    with pytest.raises(DustUnavailableError, match="shows documents twice"):
+        swept(client, limit=1)
+    assert client.lists < 50

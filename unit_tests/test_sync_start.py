@@ -1,0 +1,92 @@
+"""When a sync began by Dust's clock: never too late, whatever the clocks and the network do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination_dust.sync_start import SyncStart
+from unit_tests.clock import Clock
+
+DUST_MS = 1_736_365_559_123
+
+
+def start_at(clock: Clock) -> SyncStart:
+    return SyncStart(clock(), clock=clock)
+
+
+def test_it_is_the_time_of_a_response_less_what_passed_since_the_process_started(
+    clock: Clock,
+) -> None:
+    start = start_at(clock)
+    clock.now_s += 30
+    start.note(DUST_MS)
+    assert start.is_after(DUST_MS - 30_001)
+    assert not start.is_after(DUST_MS - 30_000)
+    assert not start.is_after(DUST_MS - 29_999)
+
+
+def test_of_several_responses_the_latest_estimate_is_the_best(clock: Clock) -> None:
+    """The quickest response is the closest; one that took 30 s says less."""
+    start = start_at(clock)
+    start.note(DUST_MS)
+    clock.now_s += 30
+    start.note(DUST_MS + 1)
+    assert start.is_after(DUST_MS - 1)
+    clock.now_s += 1
+    start.note(DUST_MS + 31_005)
+    assert start.is_after(DUST_MS + 4)
+    assert not start.is_after(DUST_MS + 6)
+
+
+def test_a_clock_of_whole_seconds_keeps_what_was_written_in_the_second_it_began(
+    clock: Clock,
+) -> None:
+    """Begun at 10.5 s; another sync wrote at 10.7 s, which is listed as 10 s."""
+    start = start_at(clock)
+    clock.now_s += 0.5
+    start.note(11_000)
+    assert not start.is_after(10_000)
+    assert start.is_after(9_000)
+
+
+@pytest.mark.parametrize("created", [None, "1", 1.5, [1]])
+def test_a_document_without_a_time_is_not_older(clock: Clock, created: object) -> None:
+    start = start_at(clock)
+    start.note(DUST_MS)
+    assert not start.is_after(created)
+
+
+def test_before_any_response_nothing_is_older(clock: Clock) -> None:
+    start = start_at(clock)
+    start.note(None)
+    assert not start.is_after(0)
+
+
+@settings(deadline=None)
+@given(
+    began_ms=st.integers(0, 10_000),
+    responses=st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 40_000)), min_size=1),
+    off_by_ms=st.integers(-3_600_000, 3_600_000),
+    step_ms=st.sampled_from([1, 1000]),
+    written_after_ms=st.integers(0, 5_000),
+)
+def test_what_was_written_after_the_start_never_counts_as_older(
+    began_ms: int,
+    responses: list[tuple[int, int]],
+    off_by_ms: int,
+    step_ms: int,
+    written_after_ms: int,
+) -> None:
+    """Whatever each response takes to arrive, however far apart the clocks are, and how coarse."""
+
+    def dust_ms(true_ms: int) -> int:
+        return (true_ms + off_by_ms) // step_ms * step_ms
+
+    clock = Clock()
+    start = SyncStart(clock(), clock=clock)
+    for sent_after_ms, took_ms in responses:
+        clock.now_s = 1000.0 + (sent_after_ms + took_ms) / 1000
+        start.note(dust_ms(began_ms + sent_after_ms))
+    assert not start.is_after(dust_ms(began_ms + written_after_ms))

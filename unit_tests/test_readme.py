@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from destination_dust import environment, failures, replacement, transport
-from destination_dust.failures import MEANINGS, Answer, Failure
+from destination_dust.failures import MEANINGS, Failure, Response
 from unit_tests.builders import USERS, document_of
 from unit_tests.rate_limit_simulation import SCENARIOS
 
@@ -80,7 +80,7 @@ def test_the_example_of_a_failure_is_real() -> None:
         "type": "data_source_not_found",
         "message": "The data source you requested was not found.",
     }
-    failure = Failure.of(Answer(404, "https://dust.tt", {"error": error}))
+    failure = Failure.of(Response(404, "https://dust.tt", {"error": error}))
     quotation = re.findall(r"^> (.+)$", README, flags=re.MULTILINE)
     assert " ".join(quotation) == str(
         failure.error("upsert document 'orders-9' of stream 'orders'", None)

@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 # Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
 define environment
-	@echo "Installing packages into $(1): this takes about two minutes, and only the first time."
+	@echo "Installing packages into $(1). This takes a minute or two, and is done once."
 	@$(2) -m venv $(1)
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
 endef

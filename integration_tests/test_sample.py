@@ -65,11 +65,13 @@ def test_five_records_change_and_three_leave_the_source() -> None:
 @pytest.mark.parametrize(
     ("stored", "difference"),
     [
-        pytest.param({}, "users-1: not in Dust", id="missing"),
-        pytest.param({"users-1": {"id": 1}}, "users-1: with other contents", id="other contents"),
+        pytest.param({}, "users-1 is not in Dust", id="missing"),
+        pytest.param(
+            {"users-1": {"id": 1}}, "users-1 has other contents in Dust", id="other contents"
+        ),
         pytest.param(
             {"users-1": {"id": 1, "name": "Ann"}, "users-2": {"id": 2}},
-            "users-2: not at the source",
+            "users-2 is in Dust but not at the source",
             id="one too many",
         ),
     ],

@@ -67,7 +67,7 @@ class DestinationDust(Destination):
         self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
+        """Return SUCCEEDED when the key may list and write documents, else FAILED and why."""
         return _within(CHECK_TIME_LIMIT_S, partial(self._checked, config))
 
     def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
@@ -76,6 +76,7 @@ class DestinationDust(Destination):
                 config, wait=lambda wait: self._sleep(wait.seconds), **CHECK_PATIENCE
             ) as client:
                 client.check_connection()
+                client.check_write_access()
         except DustError as error:
             return _failed(str(error.message))
         except Exception as error:

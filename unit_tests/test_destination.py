@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,19 @@ def test_the_summary_comes_also_when_the_sync_fails(
     assert "hidden" not in caplog.text
 
 
-def test_a_check_that_lists_documents_succeeds(http: requests_mock.Mocker) -> None:
+def accept_check(http: requests_mock.Mocker) -> None:
+    """Have Dust list documents, and delete the one that a check asks for."""
     http.get(DOCUMENTS, json={"documents": [], "total": 0})
+    http.delete(
+        re.compile(rf"{DOCUMENTS}/airbyte\.check\.[0-9a-f]{{16}}\Z"),
+        json=lambda request, _: {"document": {"document_id": request.path.rpartition("/")[2]}},
+    )
+
+
+def test_a_check_that_lists_documents_and_may_delete_one_succeeds(
+    http: requests_mock.Mocker,
+) -> None:
+    accept_check(http)
     status = DestinationDust().check(LOGGER, CONFIG)
     assert status.status is Status.SUCCEEDED
 
@@ -176,7 +188,7 @@ def test_a_check_never_raises(http: requests_mock.Mocker) -> None:
 
 def test_the_key_is_known_to_the_secret_filter(http: requests_mock.Mocker) -> None:
     """As it is sent, without the white space around it: the CDK knows at most the raw one."""
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     DestinationDust().check(LOGGER, CONFIG)
     assert filter_secrets("key=sk-very-secret.") == "key=****."
 
@@ -236,7 +248,7 @@ def test_the_check_command_names_a_missing_setting(tmp_path: Path) -> None:
 def test_the_check_command_takes_values_with_white_space_around_them(
     http: requests_mock.Mocker, tmp_path: Path, name: str
 ) -> None:
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     config = {**CONFIG, "base_url": "https://dust.tt"}
     status = run_check(tmp_path, {**config, name: f"\r\n {config[name]}\n"})
     assert status.status is Status.SUCCEEDED

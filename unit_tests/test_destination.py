@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust.destination import CHECK_TIME_LIMIT_S, DestinationDust
 from destination_dust.errors import DustError
@@ -37,12 +38,6 @@ CONFIG = {
 }
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets() -> None:
-    """Have the CDK forget the secrets of the test before."""
-    update_secrets([])
 
 
 def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
@@ -104,6 +99,17 @@ def test_a_catalog_that_cannot_be_written_sends_nothing(http: requests_mock.Mock
     with pytest.raises(DustError, match="a mode of tomorrow") as failed:
         list(write(record(1), catalog_=unknown))
     assert failed.value.failure_type is FailureType.config_error
+    assert http.call_count == 0
+
+
+def test_streams_that_change_each_others_ids_are_named_before_anything_is_written(
+    http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = catalog_of(configured("users"), configured("users-archive"))
+    with caplog.at_level(logging.INFO, "airbyte"):
+        next(write(state(), catalog_=both))
+    named = [r for r in caplog.records if "'users' and 'users-archive'" in r.getMessage()]
+    assert [record.levelname for record in named] == ["INFO"]
     assert http.call_count == 0
 
 
@@ -222,7 +228,7 @@ def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
     [
         pytest.param({"api_key": ["sk-hunter2"]}, "api_key must be a string.", id="list"),
         pytest.param({"space_id": 4711}, "space_id must be a string.", id="number"),
-        pytest.param({"base_url": None}, "base_url must be a string.", id="null"),
+        pytest.param({"base_url": 5}, "base_url must be a string.", id="base-url"),
         pytest.param(
             {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
             "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
@@ -272,19 +278,58 @@ def test_a_key_too_short_to_be_one_masks_nothing(
     assert "A bad cab." in (status.message or "")
 
 
-@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-in-a-list"], {"k": 'sk-"quoted'}, "  "])
-def test_a_key_is_masked_as_soon_as_it_is_read(tmp_path: Path, key: object) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({**CONFIG, "api_key": key}), encoding="utf-8")
-    config = DestinationDust.read_config(str(path))
-    assert "sk-" not in filter_secrets(str(config["api_key"]))
-    assert "sk-" not in filter_secrets(json.dumps(config["api_key"]))
-    assert filter_secrets("a b") == "a b"
-
-
 def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
     config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
     with pytest.raises(DustError, match="space_id must be the id alone") as failed:
         list(DestinationDust().write(config, catalog(), [record(1)]))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0
+
+
+# The process
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Runs a command that fails by a config error, and returns what the only TRACE holds."""
+    # The CDK replaces it.
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(*arguments: str) -> dict[str, Any]:
+        with pytest.raises(SystemExit) as ended:
+            DestinationDust().run(list(arguments))
+        assert ended.value.code == 1
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        assert "very-secret" not in printed.out + printed.err
+        messages = [json.loads(line) for line in printed.out.splitlines()]
+        (error,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+        assert error["failure_type"] == "config_error"
+        return dict(error)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param("nowhere.json", "Could not read 'nowhere.json': ", id="missing"),
+        pytest.param(json.dumps(CONFIG), "Could not read the file passed as ", id="settings"),
+        pytest.param("sk-very-secret", "Could not read the file passed as ", id="key"),
+    ],
+)
+def test_a_file_that_cannot_be_read_gives_one_config_error_and_no_traceback(
+    run: Callable[..., dict[str, Any]], file: str, said: str
+) -> None:
+    assert run("check", "--config", file)["message"].startswith(said)
+
+
+def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "files.json"
+    path.write_text(json.dumps({**CONFIG, "api_key": ["sk-very-secret"], "streams": []}))
+    error = run("write", "--config", str(path), "--catalog", str(path))
+    assert error["message"] == "api_key must be a string."

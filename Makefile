@@ -4,16 +4,17 @@ BIN := .venv/bin
 
 # Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
 define environment
-	$(2) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
+	@echo "Installing packages into $(1). This takes a minute or two, and is done once."
+	@$(2) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
 endef
 
 # Makes one that the tests run in: $(call test_environment,FOLDER,PYTHON,RUNTIME REQUIREMENTS)
 define test_environment
 	$(call environment,$(1),$(2),$(3) -r requirements-dev.txt)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--ignore-requires-python -r requirements-schema.txt
-	touch $(1)/installed
+	@touch $(1)/installed
 endef
 
 NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
@@ -27,7 +28,7 @@ DUST_CLIENT := integration_tests/dust_client
 .SECONDARY:
 
 sync: .venv/installed
-	$(BIN)/python -m integration_tests.sample $(if $(KEEP),--keep 8899)
+	@$(BIN)/python -u -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
 test: .venv/installed
 	$(BIN)/ruff check .

@@ -14,8 +14,8 @@ NEW_EMAIL = "new.address@example.com"
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
-# A job's number is not 1 as well: three ones are what PyAirbyte sends for every stream.
-_FIRST_JOB = 41
+# The number of the first job is not 1 as well: PyAirbyte sends three ones for every stream.
+_EARLIER_JOBS = 41
 
 
 def first_day() -> list[Message]:
@@ -56,7 +56,7 @@ def platform_catalog(generation: int) -> Message:
         "destination_sync_mode": "append_dedup",
         "generation_id": generation,
         "minimum_generation_id": generation,
-        "sync_id": _FIRST_JOB + generation,
+        "sync_id": _EARLIER_JOBS + generation,
     }
     return {"streams": [{**stream, **replaced} for stream in read_catalog()["streams"]]}
 

@@ -1,7 +1,7 @@
-"""Lines on stdin to Airbyte messages, Airbyte messages to lines on stdout, nothing lost.
+"""Turns lines on stdin into Airbyte messages, and messages into lines on stdout, losing nothing.
 
-The CDK's own reader drops lines that it cannot parse, rounds long numbers and loses the fields of a
-STATE that it does not know; its writer leaves lines in a buffer.
+The CDK's own reader drops lines that it cannot parse, rounds long numbers and loses unknown fields
+of a STATE. Its writer leaves lines in a buffer.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _TRACES_OF_AN_END = (TraceType.STREAM_STATUS.value, TraceType.ERROR.value)
 
 @dataclass
 class StateLine(AirbyteMessage):
-    """A STATE as the line it came in: only so does it go back with all its fields.
+    """A STATE with the line it came in, which goes back unchanged and so with all its fields.
 
-    Its `state` is for reading only, and None where it is not that of one stream.
+    `state` is what the CDK reads of it: None unless it is the state of one stream.
     """
 
     line: bytes = b""
@@ -52,7 +52,7 @@ class StateLine(AirbyteMessage):
 
 @dataclass
 class UnreadLine(AirbyteMessage):
-    """What a line of the input holds could not be read, so it is not known."""
+    """A line of the input that could not be read: it may have held anything."""
 
 
 def stdin_lines() -> Iterator[bytes]:
@@ -111,7 +111,7 @@ def _lines(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its number and without BOM and line ending."""
     try:
         for number, line in enumerate(stdin, start=1):
-            # A BOM may begin any line: where files were concatenated, each brought its own.
+            # Any line may begin with a BOM: concatenated files each bring their own.
             line = line.removeprefix(_BOM).rstrip(b"\r\n")
             if line.strip(_WHITE_SPACE):
                 yield number, line
@@ -136,7 +136,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
         ignored += 1
         if ignored == 1:
             encoding = foreign_encoding(line)
-            logger.warning("Line %d of the input is no Airbyte message: ignored.", number)
+            logger.warning("Line %d of the input is not an Airbyte message: ignored.", number)
     if ignored and not has_message:
         hint = f" They look like {encoding}, and messages are UTF-8." if encoding else ""
         raise InputError(
@@ -144,7 +144,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
             "Check the source that wrote it."
         )
     if ignored > 1:
-        logger.warning("%d lines of the input were no Airbyte messages: ignored.", ignored)
+        logger.warning("%d lines of the input were not Airbyte messages: ignored.", ignored)
 
 
 def _parse(line: bytes, number: int) -> dict[str, Any] | None:

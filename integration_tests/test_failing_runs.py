@@ -117,8 +117,8 @@ def test_noise_between_messages_is_ignored(
     assert done.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "Line 3 of the input is no Airbyte message: ignored.",
-        "4 lines of the input were no Airbyte messages: ignored.",
+        "Line 3 of the input is not an Airbyte message: ignored.",
+        "4 lines of the input were not Airbyte messages: ignored.",
     ]
 
 

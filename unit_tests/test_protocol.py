@@ -272,7 +272,7 @@ def test_a_line_that_is_no_message_is_unread_with_a_warning(
     """The warning gives the line's number and never its content."""
     assert types(STATE + b"\n\n" + line + b"\n" + RECORD) == ["STATE", "UNREAD", "RECORD"]
     assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("airbyte", "WARNING", "Line 3 of the input is no Airbyte message: ignored.")
+        ("airbyte", "WARNING", "Line 3 of the input is not an Airbyte message: ignored.")
     ]
 
 
@@ -284,8 +284,8 @@ def test_many_lines_that_are_no_messages_give_one_warning_and_a_count(
 
     assert types(RECORD + b"\n" + strays * 100 + STATE) == ["RECORD", *unread, "STATE"]
     assert caplog.messages == [
-        "Line 2 of the input is no Airbyte message: ignored.",
-        f"{len(STRAY_LINES) * 100} lines of the input were no Airbyte messages: ignored.",
+        "Line 2 of the input is not an Airbyte message: ignored.",
+        f"{len(STRAY_LINES) * 100} lines of the input were not Airbyte messages: ignored.",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 

@@ -126,7 +126,7 @@ def time_for(upserts: float) -> str:
         (README, f"at most {MOST_LISTED:,} documents"),
         (README, f"takes {LIMIT} upserts in any 60 seconds"),
         (README, f"cut at {MAX_ID_CHARACTERS} characters"),
-        (README, f"After {READ_TIMEOUT_S:.0f} s an upsert times out"),
+        (README, f"times out after {READ_TIMEOUT_S:.0f} s"),
         (DUST, f"Indented up to {MAX_INDENTED_CHARACTERS:,} characters"),
     ],
 )

@@ -7,6 +7,7 @@ until it succeeds or nothing more can be done; each try is one exchange of `tran
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ logger = logging.getLogger("airbyte")
 
 # How servers write the route to a data source: with a hyphen or, as live Dust does, an underscore.
 ROUTES = ("data-sources", "data_sources")
+
+# In a check, a user is waiting.
+_PROBE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class DustClient:
     ) -> None:
         self._paths = {route: _documents_path(config, route) for route in ROUTES}
         self._route: str | None = None
-        self._transport = Transport(config.base_url, config.api_key, read_timeout_s=read_timeout_s)
+        self._transport = Transport(config.base_url, config.api_key)
+        self._read_timeout_s = read_timeout_s
         self._pacer = Pacer(window_s, clock=clock)
         self._wait = wait
         self._longest_wait_s = longest_wait_s
@@ -118,6 +123,19 @@ class DustClient:
         Raises DustError, with what to fix, when they are not.
         """
         self.list_documents(limit=1)
+
+    def check_write_access(self) -> None:
+        """Ask Dust to delete a document that cannot exist, to see that the key may write.
+
+        Dust checks the same rights as for an upsert, and deletes nothing. To be called after
+        `check_connection`. It is asked once, and only Dust's own refusal counts: raises DustError
+        with what to fix.
+        """
+        # No id of a record holds a dot.
+        probe = _delete(f"airbyte.check.{secrets.token_hex(8)}", "write to the data source")
+        outcome = self._try_once(probe, str(self._route), read_timeout_s=_PROBE_TIMEOUT_S)
+        if isinstance(outcome, Failure) and outcome.is_refusal_by_dust:
+            raise outcome.error(probe.name, stream=None)
 
     def list_documents(
         self, *, limit: int, offset: int = 0, streams: Sequence[Stream] = ()
@@ -172,15 +190,8 @@ class DustClient:
 
         When this returns, Dust does not have it. Raises DustError when it may have it still.
         """
-        self._perform(
-            _Task(
-                name=f"delete document {id_!r} of stream {stream.name!r}",
-                method="DELETE",
-                path=f"/{quote(id_, safe='')}",
-                is_done=partial(_tells_of_deleting, id_),
-                stream=stream,
-            )
-        )
+        name = f"delete document {id_!r} of stream {stream.name!r}"
+        self._perform(_delete(id_, name, stream))
 
     def _perform(self, task: _Task) -> Answer:
         """Return Dust's answer to a task. Raises DustError when it did not succeed."""
@@ -245,13 +256,30 @@ class DustClient:
             self._pacer.count()
         return outcome
 
-    def _try_once(self, task: _Task, route: str) -> Answer | Failure:
-        outcome = self._transport.exchange(task.method, self._paths[route] + task.path, task.body)
+    def _try_once(
+        self, task: _Task, route: str, *, read_timeout_s: float | None = None
+    ) -> Answer | Failure:
+        outcome = self._transport.exchange(
+            task.method,
+            self._paths[route] + task.path,
+            task.body,
+            read_timeout_s=read_timeout_s or self._read_timeout_s,
+        )
         if isinstance(outcome, Failure):
             return outcome
         if outcome.status in SUCCESSES and task.is_done(outcome.json):
             return outcome
         return Failure.of(outcome)
+
+
+def _delete(id_: str, name: str, stream: Stream | None = None) -> _Task:
+    return _Task(
+        name=name,
+        method="DELETE",
+        path=f"/{quote(id_, safe='')}",
+        is_done=partial(_tells_of_deleting, id_),
+        stream=stream,
+    )
 
 
 def _for(streams: Sequence[Stream]) -> str:

@@ -91,6 +91,12 @@ class Failure:
         return self.meaning is _THROTTLED
 
     @property
+    def is_refusal_by_dust(self) -> bool:
+        """Return whether Dust itself, not a proxy, has refused the key or its rights."""
+        answer = self.answer
+        return answer is not None and answer.status in (401, 403) and answer.envelope is not None
+
+    @property
     def is_not_found(self) -> bool:
         """Return whether the server answered 404."""
         return self.answer is not None and self.answer.status == 404

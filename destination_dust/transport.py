@@ -44,12 +44,9 @@ class Transport:
     Raises DustConfigError when the environment's proxy or certificates cannot be used.
     """
 
-    def __init__(
-        self, base_url: str, api_key: str, *, read_timeout_s: float = READ_TIMEOUT_S
-    ) -> None:
+    def __init__(self, base_url: str, api_key: str) -> None:
         self.host = urlsplit(base_url).netloc
         self._base_url = base_url
-        self._read_timeout_s = read_timeout_s
         self._session = requests.Session()
         self._session.auth = _ApiKey(api_key)
         self._session.headers["User-Agent"] = f"destination-dust/{__version__}"
@@ -66,12 +63,19 @@ class Transport:
         """Close the connection."""
         self._session.close()
 
-    def exchange(self, method: str, path: str, body: bytes | None = None) -> Answer | Failure:
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> Answer | Failure:
         """Send a request with a percent-encoded path; return the response, or why there is none."""
         try:
             with self._session.send(
                 self._request(method, path, body),
-                timeout=(_connect_timeout_s(body), self._read_timeout_s),
+                timeout=(_connect_timeout_s(body), read_timeout_s),
                 # Followed, a redirected POST would become a GET: a 200, and nothing stored.
                 allow_redirects=False,
                 **self._environment,

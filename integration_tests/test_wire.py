@@ -80,7 +80,7 @@ def sends_and_closes(data: bytes) -> Serve:
 
 def exchange(serve: Serve, *, read_timeout_s: float = 10.0) -> Answer | Failure:
     with server(serve) as base_url:
-        return Transport(base_url, "sk-1", read_timeout_s=read_timeout_s).exchange("GET", "/a")
+        return Transport(base_url, "sk-1").exchange("GET", "/a", read_timeout_s=read_timeout_s)
 
 
 def json_of(outcome: Answer | Failure) -> object:

@@ -117,6 +117,16 @@ def test_every_request_has_timeouts(http: requests_mock.Mocker, client: DustClie
     assert [request.timeout for request in http.request_history] == [(10, 300)] * 2
 
 
+def test_a_silent_server_has_five_seconds_to_say_whether_the_key_may_write(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.get(HYPHEN, **LISTED)
+    http.delete(requests_mock.ANY, exc=requests.exceptions.ReadTimeout)
+    client.check_connection()
+    client.check_write_access()
+    assert http.last_request.timeout == (10, 5)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(
     http: requests_mock.Mocker, client: DustClient, status: int

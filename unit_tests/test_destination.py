@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,17 @@ def test_a_catalog_that_cannot_be_written_sends_nothing(http: requests_mock.Mock
     assert http.call_count == 0
 
 
+def test_streams_that_change_each_others_ids_are_named_before_anything_is_written(
+    http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = catalog_of(configured("users"), configured("users-archive"))
+    with caplog.at_level(logging.INFO, "airbyte"):
+        next(write(state(), catalog_=both))
+    named = [r for r in caplog.records if "'users' and 'users-archive'" in r.getMessage()]
+    assert [record.levelname for record in named] == ["INFO"]
+    assert http.call_count == 0
+
+
 def test_the_summary_comes_also_when_the_sync_fails(
     http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,8 +130,19 @@ def test_the_summary_comes_also_when_the_sync_fails(
     assert "hidden" not in caplog.text
 
 
-def test_a_check_that_lists_documents_succeeds(http: requests_mock.Mocker) -> None:
+def accept_check(http: requests_mock.Mocker) -> None:
+    """Have Dust list documents, and delete the one that a check asks for."""
     http.get(DOCUMENTS, json={"documents": [], "total": 0})
+    http.delete(
+        re.compile(rf"{DOCUMENTS}/airbyte\.check\.[0-9a-f]{{16}}\Z"),
+        json=lambda request, _: {"document": {"document_id": request.path.rpartition("/")[2]}},
+    )
+
+
+def test_a_check_that_lists_documents_and_may_delete_one_succeeds(
+    http: requests_mock.Mocker,
+) -> None:
+    accept_check(http)
     status = DestinationDust().check(LOGGER, CONFIG)
     assert status.status is Status.SUCCEEDED
 
@@ -176,7 +200,7 @@ def test_a_check_never_raises(http: requests_mock.Mocker) -> None:
 
 def test_the_key_is_known_to_the_secret_filter(http: requests_mock.Mocker) -> None:
     """As it is sent, without the white space around it: the CDK knows at most the raw one."""
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     DestinationDust().check(LOGGER, CONFIG)
     assert filter_secrets("key=sk-very-secret.") == "key=****."
 
@@ -210,7 +234,7 @@ def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
     [
         pytest.param({"api_key": ["sk-hunter2"]}, "api_key must be a string.", id="list"),
         pytest.param({"space_id": 4711}, "space_id must be a string.", id="number"),
-        pytest.param({"base_url": None}, "base_url must be a string.", id="null"),
+        pytest.param({"base_url": 5}, "base_url must be a string.", id="base-url"),
         pytest.param(
             {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
             "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
@@ -236,7 +260,7 @@ def test_the_check_command_names_a_missing_setting(tmp_path: Path) -> None:
 def test_the_check_command_takes_values_with_white_space_around_them(
     http: requests_mock.Mocker, tmp_path: Path, name: str
 ) -> None:
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     config = {**CONFIG, "base_url": "https://dust.tt"}
     status = run_check(tmp_path, {**config, name: f"\r\n {config[name]}\n"})
     assert status.status is Status.SUCCEEDED
@@ -260,19 +284,72 @@ def test_a_key_too_short_to_be_one_masks_nothing(
     assert "A bad cab." in (status.message or "")
 
 
-@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-in-a-list"], {"k": 'sk-"quoted'}, "  "])
-def test_a_key_is_masked_as_soon_as_it_is_read(tmp_path: Path, key: object) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({**CONFIG, "api_key": key}), encoding="utf-8")
-    config = DestinationDust.read_config(str(path))
-    assert "sk-" not in filter_secrets(str(config["api_key"]))
-    assert "sk-" not in filter_secrets(json.dumps(config["api_key"]))
-    assert filter_secrets("a b") == "a b"
-
-
 def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
     config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
     with pytest.raises(DustError, match="space_id must be the id alone") as failed:
         list(DestinationDust().write(config, catalog(), [record(1)]))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0
+
+
+# The process
+
+
+@pytest.fixture
+def _excepthook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pytest put back the hook that the CDK replaces."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+
+@pytest.mark.usefixtures("_excepthook")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(
+            ["check", "--config", "nowhere.json"], "Could not read 'nowhere.json': ", id="missing"
+        ),
+        pytest.param(
+            ["check", "--config", json.dumps(CONFIG)],
+            "Could not read the file passed as --config: ",
+            id="settings",
+        ),
+        pytest.param(
+            ["check", "--config", "sk-very-secret"],
+            "Could not read the file passed as --config: ",
+            id="key",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_gives_one_config_error_and_no_traceback(
+    capfd: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        DestinationDust().run(arguments)
+    assert ended.value.code == 1
+    printed = capfd.readouterr()
+    (line,) = printed.out.splitlines()
+    error = json.loads(line)["trace"]["error"]
+    assert error["failure_type"] == "config_error"
+    assert error["message"].startswith(said)
+    assert "Traceback" not in line
+    assert "very-secret" not in line + printed.err
+
+
+@pytest.mark.usefixtures("_excepthook")
+def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "files.json"
+    path.write_text(json.dumps({**CONFIG, "api_key": ["sk-very-secret"], "streams": []}))
+    with pytest.raises(SystemExit) as ended:
+        DestinationDust().run(["write", "--config", str(path), "--catalog", str(path)])
+    assert ended.value.code == 1
+    printed = capfd.readouterr()
+    (line,) = printed.out.splitlines()
+    error = json.loads(line)["trace"]["error"]
+    assert (error["failure_type"], error["message"]) == (
+        "config_error",
+        "api_key must be a string.",
+    )
+    assert "Traceback" not in line
+    assert "very-secret" not in line + printed.err

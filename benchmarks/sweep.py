@@ -2,9 +2,9 @@
 
     python -m benchmarks.sweep
 
-Half of the documents in a local Dust are stale. Prints, for few and for many, the connector's peak
-memory, how often it listed documents, and its time per delete beside that of a bare urllib3 loop
-that knows what to delete.
+The sync brings every second record that a local Dust has, unchanged, and deletes the others.
+Prints, for few and for many, the connector's peak memory, how often it upserted and listed
+documents, and its time per delete beside that of a bare urllib3 loop that knows what to delete.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import urllib3
 
 from integration_tests import connector
 from integration_tests.connector import ROOT, catalog, record, stream, stream_status
-from integration_tests.local_dust import LocalDust, Options
+from integration_tests.local_dust import UNLIMITED, LocalDust, Options, SeenRequest
+from unit_tests.builders import USERS, document_of
 
-GENERATION = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
-CATALOG = catalog({**stream("users", "id"), **GENERATION})
+CATALOG = catalog({**stream("users", "id", mode="overwrite"), "sync_mode": "full_refresh"})
+HOUR_MS = 3_600_000
 
 
 def main() -> None:
@@ -31,51 +32,54 @@ def main() -> None:
     if len(sys.argv) > 1:
         bare_loop(*sys.argv[1:])
         return
-    print("documents  stale   lists  peak memory  per delete  bare loop  ratio")
+    print("documents  stale   upserts  lists  peak memory  per delete  bare loop  ratio")
     for documents in (1_000, 100_000):
-        with LocalDust(Options(upserts_per_window=10**9)) as dust:
+        with LocalDust(Options(upserts_per_window=UNLIMITED)) as dust:
             fill(dust, documents)
-            peak_mib, lists, sweep_s = swept(dust)
+            peak_mib, sweep_s = swept(dust, documents)
+            methods = Counter(request.method for request in dust.requests)
             fill(dust, documents)
             bare_s = timed_bare_loop(dust, documents)
         each_us, bare_us = (seconds / documents * 2e6 for seconds in (sweep_s, bare_s))
         print(
-            f"{documents:9,}  {documents // 2:6,}  {lists:5}  {peak_mib:7.1f} MiB  "
-            f"{each_us:7.0f} µs  {bare_us:6.0f} µs  {each_us / bare_us:5.2f}"
+            f"{documents:9,}  {documents // 2:6,}  {methods['POST']:7,}  {methods['GET']:5}  "
+            f"{peak_mib:7.1f} MiB  {each_us:7.0f} µs  {bare_us:6.0f} µs  {each_us / bare_us:5.2f}"
         )
 
 
 def fill(dust: LocalDust, documents: int) -> None:
-    """Put documents of this generation and of none into the Dust, in turn."""
-    connector.write(dust.config, CATALOG, [record("users", {"id": 0})])
-    one = dict(dust.documents["users-0"])
+    """Let the Dust have documents that were written an hour ago."""
     for number in range(documents):
-        tags = one["tags"] if number % 2 else one["tags"][:1]
-        id_ = f"users-{number}"
-        dust.documents[id_] = {**one, "document_id": id_, "hash": id_, "tags": tags}
-    dust.requests.clear()
+        document = document_of(USERS, {"id": number})
+        dust.put(document.id, **document.payload())
+        dust.documents[document.id]["created"] -= HOUR_MS
 
 
-def swept(dust: LocalDust) -> tuple[float, int, float]:
-    """Return the connector's peak memory in MiB, how often it listed, and its seconds."""
+def swept(dust: LocalDust, documents: int) -> tuple[float, float]:
+    """Return the connector's peak memory in MiB, and the seconds from its first delete on."""
     peak = b""
+    deletes_s: list[float] = []
+
+    def note_delete(request: SeenRequest) -> None:
+        if request.method == "DELETE":
+            deletes_s.append(time.monotonic())
+
+    dust.faults = note_delete
     with connector.writing(dust.config, CATALOG) as process:
         assert process.stdin
+        for number in range(1, documents, 2):
+            process.stdin.write(record("users", {"id": number}) + b"\n")
         process.stdin.write(stream_status() + b"\n")
         process.stdin.close()
-        while not dust.requests:
-            time.sleep(0.001)
-        began_s = time.monotonic()
         while process.poll() is None:
             # Unlike what wait4 tells, this begins with the connector's own program.
             status = Path(f"/proc/{process.pid}/status").read_bytes()
             peak = (re.findall(rb"^VmHWM:\s+(\d+) kB$", status, flags=re.MULTILINE) or [peak])[0]
             time.sleep(0.02)
-        seconds = time.monotonic() - began_s
+        seconds = time.monotonic() - deletes_s[0]
         assert process.returncode == 0
-    methods = Counter(request.method for request in dust.requests)
-    assert methods["DELETE"] == len(dust.documents)
-    return int(peak) / 1024, methods["GET"], seconds
+    assert len(deletes_s) == len(dust.documents) == documents // 2
+    return int(peak) / 1024, seconds
 
 
 def timed_bare_loop(dust: LocalDust, documents: int) -> float:

@@ -234,13 +234,15 @@ class DustClient:
             wait_s = retries.wait_s(outcome)
             if wait_s is None or wait_s > self._longest_wait_s:
                 return outcome
-            logger.warning(
-                "Could not %s: %s Retry %d in %.1f s.",
-                task.name,
-                outcome.sentence,
-                retries.done,
-                wait_s,
-            )
+            # The pacer has said that upserts wait for the rate limit: that is ordinary.
+            if not (task.takes_slot and outcome.is_throttled):
+                logger.warning(
+                    "Could not %s: %s Retry %d in %.1f s.",
+                    task.name,
+                    outcome.sentence,
+                    retries.done,
+                    wait_s,
+                )
             self._wait(Wait(wait_s, outcome.is_throttled, task.stream))
 
     def _try_in_turn(self, task: _Task, route: str) -> Answer | Failure:

@@ -111,7 +111,7 @@ class DestinationDust(Destination):
             attempt=os.environ.get("WORKER_JOB_ATTEMPT"),
         )
         report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
-        with report, self._client(config, wait=report.wait) as client:
+        with self._client(config, wait=report.wait) as client, report:
             known = KnownDocuments(client, streams.values(), clock=self._clock)
 
             def write_document(document: Document) -> None:
@@ -126,6 +126,7 @@ class DestinationDust(Destination):
 
             for message in input_messages:
                 replacements.note(message)
+                report.note(message)
                 if message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message

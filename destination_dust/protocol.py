@@ -23,7 +23,6 @@ from airbyte_cdk.models import (
     TraceType,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust import exact_json
 from destination_dust.errors import InputError
@@ -75,7 +74,8 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
     They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that tell how a stream or the
-    source ended. Others are ignored, and so, with a warning, are lines that are no messages at all.
+    source ended, or how many records to expect. Others are ignored, and so, with a warning, are
+    lines that are not messages.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -104,10 +104,6 @@ def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
 def _line(message: AirbyteMessage) -> bytes:
     if isinstance(message, StateLine):
         return message.line
-    status = message.connectionStatus
-    if status is not None and status.message:
-        # A failed validation quotes what the user entered, and older CDKs leave the key in it.
-        status.message = filter_secrets(status.message)
     return orjson.dumps(AirbyteMessageSerializer.dump(message))
 
 
@@ -204,9 +200,14 @@ def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:
 
 
 def _trace(trace: Any, line: bytes) -> Iterator[AirbyteMessage]:
-    """Yield the TRACE if it tells how a stream or the source ended: others do not matter."""
-    if isinstance(trace, dict) and trace.get("type") in _TRACES_OF_AN_END:
+    """Yield the TRACE if it tells how a stream or the source ended, or how much there is to do."""
+    kind = trace.get("type") if isinstance(trace, dict) else None
+    if kind in _TRACES_OF_AN_END:
         yield _as_the_cdk_reads(line)
+    elif kind == TraceType.ESTIMATE.value:
+        message = _as_the_cdk_reads(line)
+        if message.trace is not None:
+            yield message
 
 
 def _as_the_cdk_reads(line: bytes) -> AirbyteMessage:

@@ -116,7 +116,7 @@ class Replacements:
             self._has_unread_lines = True
         elif message.record is not None:
             self._note_record(stream_key(message.record.namespace, message.record.stream))
-        elif message.trace is not None:
+        elif message.trace is not None and message.trace.estimate is None:
             self._failures_are_told = True
             status = message.trace.stream_status
             if status is not None and (replaced := self._told_of(status.stream_descriptor)):

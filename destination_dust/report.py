@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from airbyte_cdk.models import AirbyteRecordMessage
+from airbyte_cdk.models import AirbyteMessage, AirbyteRecordMessage
 
 from destination_dust.client import Wait
 from destination_dust.document import Document
@@ -73,6 +73,7 @@ class SyncReport:
         self._counts = {key: _Counts() for key in streams}
         self._not_in_catalog: Counter[StreamKey] = Counter()
         self._kept: dict[StreamKey, str] = {}
+        self._estimates: dict[StreamKey, int] = {}
         self._said: set[tuple[StreamKey, str]] = set()
 
     def __enter__(self) -> SyncReport:
@@ -80,6 +81,12 @@ class SyncReport:
 
     def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
         self._summarise(has_failed=kind is not None)
+
+    def note(self, message: AirbyteMessage) -> None:
+        """Note how many records the source expects to send, if the message tells."""
+        estimate = message.trace.estimate if message.trace else None
+        if estimate is not None and estimate.row_estimate is not None:
+            self._estimates[stream_key(estimate.namespace, estimate.name)] = estimate.row_estimate
 
     def wait(self, wait: Wait) -> None:
         """Wait, as the client asks for, and go on telling progress."""
@@ -180,8 +187,9 @@ class SyncReport:
             return
         total = self._total
         logger.info(
-            "%s done (%s unchanged)%s, %s a minute%s.",
+            "%s%s done (%s unchanged)%s, %s a minute%s.",
             _number(total.done, "record"),
+            f" of about {sum(self._estimates.values()):,}" if self._estimates else "",
             f"{total.unchanged:,}",
             f", {_number(total.stale, 'stale document')} deleted" if total.stale else "",
             _number(round((total.upserted - self._last_upserted) * 60 / passed_s), "upsert"),

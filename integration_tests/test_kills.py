@@ -69,21 +69,21 @@ def test_a_deletion_of_stale_documents_that_is_killed_is_finished_by_the_next_re
 ) -> None:
     refreshed = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
     replaced = catalog({**stream("users", "id"), "sync_mode": "full_refresh", **refreshed})
-    sync(dust.config, USERS, [record("users", {"id": id_}) for id_ in range(1000)])
-    last = [record("users", {"id": 1000}), stream_status()]
+    sync(dust.config, USERS, [record("users", {"id": id_}) for id_ in range(300)])
+    last = [record("users", {"id": 300}), stream_status()]
     with connector.writing(dust.config, replaced) as process:
         assert process.stdin
         process.stdin.write(b"".join(line + b"\n" for line in last))
         process.stdin.close()
-        while len(dust.documents) > 900:
+        while len(dust.documents) > 250:
             time.sleep(0.001)
         process.kill()
         process.wait()
-    assert 0 < len(dust.documents) < 1001
-    assert "users-1000" in dust.documents
+    assert 0 < len(dust.documents) < 301
+    assert "users-300" in dust.documents
 
     assert sync(dust.config, replaced, last).error is None
-    assert list(dust.documents) == ["users-1000"]
+    assert list(dust.documents) == ["users-300"]
 
 
 def feed_until_closed(stdin: object, lines: list[bytes]) -> None:

@@ -53,6 +53,10 @@ def global_state(content: object) -> bytes:
 NULL_STATE = own_state(None)
 LEGACY_STATE = b'{"type":"STATE","state":{"data":{}}}'
 ANY_END = own_state({"__ab_no_cursor_state_message": True})
+ESTIMATE = (
+    b'{"type":"TRACE","trace":{"type":"ESTIMATE","emitted_at":1,'
+    b'"estimate":{"name":"users","type":"STREAM","row_estimate":2}}}'
+)
 ERROR = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":1,"error":{"message":"No."}}}'
 STATE_WITHOUT_CONTENT = own_state(None).replace(b', "stream_state": null', b"")
 
@@ -124,6 +128,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
             id="another stream's state after it",
         ),
         pytest.param(users(), [status("STARTED"), status("COMPLETE")], id="started, complete"),
+        pytest.param(users(), [ESTIMATE, own_state({})], id="an estimate is no failure"),
     ],
 )
 def test_what_a_complete_stream_did_not_write_is_deleted(
@@ -329,12 +334,14 @@ def test_a_status_without_a_namespace_counts_where_the_name_is_unique(dust: Loca
     eu, us = (users(namespace=namespace) for namespace in ("eu", "us"))
     sync(dust.config, catalog(eu, us), [user(1, "eu"), user(1, "us")])
     assert len(dust.documents) == 2
+    age(dust)
     sync(
         dust.config,
         catalog(eu, us),
         [user(2, "eu"), status(), user(2, "us"), status()],
     )
     assert len(dust.documents) == 4
+    age(dust)
     sync(dust.config, catalog(eu), [user(3, "eu"), status()])
     left = [tuple(document["tags"][:2]) for document in dust.documents.values()]
     assert left.count(("airbyte:stream:users", "airbyte:namespace:eu")) == 1
@@ -348,6 +355,7 @@ def test_streams_that_tags_cannot_tell_apart_are_kept(
     one, other = users(name="a\tb"), users(name="a b")
     lines = [record("a\tb", {"id": 1}), record("a b", {"id": 1})]
     sync(dust.config, catalog(one, other), lines)
+    age(dust)
     caplog.clear()
     sync(dust.config, catalog(one, other), [status(name="a\tb"), status(name="a b")])
     assert len(dust.documents) == 2
@@ -364,6 +372,7 @@ def test_a_stream_that_its_tags_do_not_name_in_full_is_kept(
 ) -> None:
     """The other one may be of another catalog: one that clears holds the cleared streams only."""
     sync(dust.config, catalog(users(name=other)), [record(other, {"id": 1})])
+    age(dust)
     assert sync(dust.config, catalog(users(name=name)), [status(name=name)]).error is None
     assert len(dust.documents) == 1
 
@@ -383,6 +392,7 @@ def test_records_that_miss_their_namespace_are_not_taken_for_gone(
     """They are not stored, as no stream of the catalog is meant; nor is what they would replace."""
     configured = catalog(users(namespace="eu"))
     sync(dust.config, configured, [user(1, "eu")])
+    age(dust)
     caplog.clear()
     assert sync(dust.config, configured, [user(1), status(namespace="eu")]).error is None
     assert list(dust.documents) == ["users-1"]
@@ -392,8 +402,10 @@ def test_records_that_miss_their_namespace_are_not_taken_for_gone(
 def test_a_state_counts_for_the_stream_that_it_names_only(dust: LocalDust) -> None:
     configured = catalog(users(namespace="eu"))
     sync(dust.config, configured, [user(1, "eu")])
+    age(dust)
     sync(dust.config, configured, [user(2, "eu"), own_state({})])
     assert sorted(dust.documents) == ["users-1", "users-2"]
+    age(dust)
     sync(dust.config, configured, [user(2, "eu"), own_state({}, namespace="eu")])
     assert list(dust.documents) == ["users-2"]
 

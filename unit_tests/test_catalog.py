@@ -122,6 +122,8 @@ def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
     assert reason in message
     assert "\n" not in message
     assert refused.value.failure_type.value == "config_error"
+    # Nothing but the message is shown.
+    assert refused.value.__suppress_context__
 
 
 def test_a_sync_mode_newer_than_the_cdk_is_an_error_that_names_the_stream(tmp_path: Path) -> None:

@@ -429,26 +429,51 @@ def timed(clock: Clock) -> DustClient:
 THROTTLED = refusal(429, "rate_limit_error")
 
 
-def test_a_429_is_waited_out_until_a_slot_of_the_clients_own_is_free(
+def test_whoever_has_had_all_slots_waits_until_the_oldest_is_free(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
     """And the upsert after it waits for its turn, too."""
-    http.post(f"{HYPHEN}/users-1", **stored())
-    http.post(f"{HYPHEN}/users-2", [THROTTLED, stored()])
-    timed.upsert_document(user(1))
+    http.post(f"{HYPHEN}/users-1", [*[stored()] * 120, THROTTLED, stored()])
+    timed.upsert_document(user())
     clock.now_s += 10
-    timed.upsert_document(user(2))
-    assert clock.waits_s == [50]
-    timed.upsert_document(user(1))
-    assert clock.waits_s[1] > 0
+    for _ in range(120):
+        timed.upsert_document(user())
+    assert sum(clock.waits_s) == pytest.approx(50)
+    timed.upsert_document(user())
+    assert sum(clock.waits_s) > 50
 
 
 def test_an_upsert_that_failed_may_have_taken_a_slot(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [refusal(503), THROTTLED, stored()])
-    timed.upsert_document(user())
+    http.post(f"{HYPHEN}/users-1", [refusal(503), *[stored()] * 119, THROTTLED, stored()])
+    for _ in range(120):
+        timed.upsert_document(user())
     assert sum(clock.waits_s) == pytest.approx(60)
+
+
+def test_waiting_for_the_rate_limit_is_ordinary_and_another_retry_is_a_warning(
+    http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    http.post(f"{HYPHEN}/users-1", [THROTTLED, THROTTLED, refusal(503), stored()])
+    with caplog.at_level(logging.INFO, "airbyte"):
+        timed.upsert_document(user())
+    (waiting, retry) = caplog.records
+    assert (waiting.levelname, waiting.message) == (
+        "INFO",
+        "Dust's rate limit is reached (120 upserts a minute for the whole workspace): waiting.",
+    )
+    assert retry.levelname == "WARNING"
+    assert "Dust answered 503" in retry.message
+
+
+def test_a_429_on_a_list_is_a_warning(
+    http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The limit of upserts does not explain it."""
+    http.get(HYPHEN, [THROTTLED, LISTED])
+    timed.list_documents(limit=1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_a_throttled_upsert_has_taken_no_slot(

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust.destination import CHECK_TIME_LIMIT_S, DestinationDust
 from destination_dust.errors import DustError
@@ -38,12 +38,6 @@ CONFIG = {
 }
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets() -> None:
-    """Have the CDK forget the secrets of the test before."""
-    update_secrets([])
 
 
 def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
@@ -296,60 +290,46 @@ def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) 
 
 
 @pytest.fixture
-def _excepthook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have pytest put back the hook that the CDK replaces."""
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Runs a command that fails by a config error, and returns what the only TRACE holds."""
+    # The CDK replaces it.
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
+    def run(*arguments: str) -> dict[str, Any]:
+        with pytest.raises(SystemExit) as ended:
+            DestinationDust().run(list(arguments))
+        assert ended.value.code == 1
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        assert "very-secret" not in printed.out + printed.err
+        messages = [json.loads(line) for line in printed.out.splitlines()]
+        (error,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+        assert error["failure_type"] == "config_error"
+        return dict(error)
 
-@pytest.mark.usefixtures("_excepthook")
+    return run
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("file", "said"),
     [
-        pytest.param(
-            ["check", "--config", "nowhere.json"], "Could not read 'nowhere.json': ", id="missing"
-        ),
-        pytest.param(
-            ["check", "--config", json.dumps(CONFIG)],
-            "Could not read the file passed as --config: ",
-            id="settings",
-        ),
-        pytest.param(
-            ["check", "--config", "sk-very-secret"],
-            "Could not read the file passed as --config: ",
-            id="key",
-        ),
+        pytest.param("nowhere.json", "Could not read 'nowhere.json': ", id="missing"),
+        pytest.param(json.dumps(CONFIG), "Could not read the file passed as ", id="settings"),
+        pytest.param("sk-very-secret", "Could not read the file passed as ", id="key"),
     ],
 )
 def test_a_file_that_cannot_be_read_gives_one_config_error_and_no_traceback(
-    capfd: pytest.CaptureFixture[str], arguments: list[str], said: str
+    run: Callable[..., dict[str, Any]], file: str, said: str
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        DestinationDust().run(arguments)
-    assert ended.value.code == 1
-    printed = capfd.readouterr()
-    (line,) = printed.out.splitlines()
-    error = json.loads(line)["trace"]["error"]
-    assert error["failure_type"] == "config_error"
-    assert error["message"].startswith(said)
-    assert "Traceback" not in line
-    assert "very-secret" not in line + printed.err
+    assert run("check", "--config", file)["message"].startswith(said)
 
 
-@pytest.mark.usefixtures("_excepthook")
 def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    run: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     path = tmp_path / "files.json"
     path.write_text(json.dumps({**CONFIG, "api_key": ["sk-very-secret"], "streams": []}))
-    with pytest.raises(SystemExit) as ended:
-        DestinationDust().run(["write", "--config", str(path), "--catalog", str(path)])
-    assert ended.value.code == 1
-    printed = capfd.readouterr()
-    (line,) = printed.out.splitlines()
-    error = json.loads(line)["trace"]["error"]
-    assert (error["failure_type"], error["message"]) == (
-        "config_error",
-        "api_key must be a string.",
-    )
-    assert "Traceback" not in line
-    assert "very-secret" not in line + printed.err
+    error = run("write", "--config", str(path), "--catalog", str(path))
+    assert error["message"] == "api_key must be a string."

@@ -6,6 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from airbyte_cdk.models import (
+    AirbyteEstimateTraceMessage,
+    AirbyteMessage,
+    AirbyteTraceMessage,
+    EstimateType,
+    TraceType,
+    Type,
+)
 
 from destination_dust.client import Wait
 from destination_dust.document import Document
@@ -270,6 +278,26 @@ def test_progress_is_told_at_most_every_30_s(
         ("INFO", "5 records done (0 unchanged), 10 upserts a minute."),
         ("INFO", "11 records done (0 unchanged), 12 upserts a minute."),
         ("INFO", "13 records done (0 unchanged), 1 upsert a minute."),
+    ]
+
+
+def test_an_estimate_of_the_source_is_told_with_the_progress(
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stream, rows in ((USERS, 10), (USERS, 2000), (USERS_EU, 345), (EVENTS, None)):
+        estimate = AirbyteEstimateTraceMessage(
+            name=stream.name,
+            namespace=stream.namespace,
+            type=EstimateType.STREAM,
+            row_estimate=rows,
+        )
+        trace = AirbyteTraceMessage(type=TraceType.ESTIMATE, emitted_at=0.0, estimate=estimate)
+        report.note(AirbyteMessage(type=Type.TRACE, trace=trace))
+    report.note(AirbyteMessage(type=Type.LOG))
+    clock.now_s += 30
+    store(report, USERS)
+    assert said(caplog) == [
+        ("INFO", "1 record of about 2,345 done (0 unchanged), 2 upserts a minute.")
     ]
 
 

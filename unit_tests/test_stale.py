@@ -151,8 +151,23 @@ def test_in_a_stable_order_the_second_pass_finds_nothing(limit: int) -> None:
     assert client.lists <= (8 // limit + 1) + pages
 
 
+def test_a_page_that_shows_an_id_twice_proves_nothing() -> None:
+    class TwiceAtFirst(ListOfDocuments):
+        def list_documents(self, **page: Any) -> Page:
+            shown = super().list_documents(**page)
+            return Page([listed("users-1")] * 2, BEGAN_MS) if self.lists == 1 else shown
+
+    client = TwiceAtFirst([listed("users-1"), listed("users-2")], ties_move=False)
+    assert swept(client, seen=["users-1"]) == ["users-1"]
+
+
 def test_what_was_written_since_is_counted_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    documents = [listed("users-1", created=BEGAN_MS), listed("users-2", created=BEGAN_MS + 5)]
+    """Once, though a pass that deleted something is followed by another."""
+    documents = [
+        listed("users-1", created=BEGAN_MS),
+        listed("users-2", created=BEGAN_MS + 5),
+        listed("users-3"),
+    ]
     client = ListOfDocuments(documents, ties_move=True)
     assert swept(client) == ["users-1", "users-2"]
     (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]

@@ -4,16 +4,17 @@ BIN := .venv/bin
 
 # Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
 define environment
-	$(2) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
+	@echo "Installing packages into $(1). This takes a minute or two, and is done once."
+	@$(2) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
 endef
 
 # Makes one that the tests run in: $(call test_environment,FOLDER,PYTHON,RUNTIME REQUIREMENTS)
 define test_environment
 	$(call environment,$(1),$(2),$(3) -r requirements-dev.txt)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--ignore-requires-python -r requirements-schema.txt
-	touch $(1)/installed
+	@touch $(1)/installed
 endef
 
 NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
@@ -31,8 +32,8 @@ help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "With another Python than $(PYTHON): make clean, then for example make test PYTHON=python3.12"
 
-sync: .venv/installed ## Syncs a sample into a local Dust and compares; KEEP=1 leaves it open
-	$(BIN)/python -m integration_tests.sample $(if $(KEEP),--keep 8899)
+sync: .venv/installed ## Syncs a sample into a local Dust, then what has changed; KEEP=1 leaves it open
+	@$(BIN)/python -u -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
 test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Python (5 minutes)
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ class Retries:
         """Return how long to wait before the next try, in seconds; None when there is none."""
         if not failure.can_pass:
             return None
-        wait_s = self._after_429_s(failure) if failure.is_throttled else self._wait_s(failure)
+        wait_s = self._after_429_s(failure) if failure.is_rate_limited else self._wait_s(failure)
         if wait_s is not None:
             self.done += 1
         return wait_s

@@ -1,6 +1,6 @@
 """One exchange over HTTP: the session, its timeouts, what broke. Sole user of `requests`.
 
-An exchange returns an `Answer`, whatever its status, or a `Failure` when there was no response.
+An exchange returns an `Response`, whatever its status, or a `Failure` when there was no response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, Read
 from destination_dust import __version__
 from destination_dust.environment import check_certificates, proxy_for
 from destination_dust.errors import DustConfigError, DustUnavailableError
-from destination_dust.failures import Answer, Failure, Meaning, tunnel_refused
+from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
 CONNECT_TIMEOUT_S = 10.0
 # Dust embeds a document's text before it responds.
@@ -70,7 +70,7 @@ class Transport:
         body: bytes | None = None,
         *,
         read_timeout_s: float = READ_TIMEOUT_S,
-    ) -> Answer | Failure:
+    ) -> Response | Failure:
         """Send a request with a percent-encoded path; return the response, or why there is none."""
         try:
             with self._session.send(
@@ -83,7 +83,7 @@ class Transport:
                 content = _content(response)
         except (OSError, HTTPError) as error:
             return self._failure(error, is_upsert=body is not None)
-        return Answer(
+        return Response(
             status=response.status_code,
             url=response.url,
             json=_json(content),

@@ -19,7 +19,7 @@ from airbyte_cdk.models import Status
 
 from destination_dust import destination, transport
 from destination_dust.destination import DestinationDust
-from destination_dust.failures import Answer, Failure
+from destination_dust.failures import Failure, Response
 from destination_dust.transport import Transport
 from integration_tests.local_dust import LocalDust
 
@@ -78,23 +78,23 @@ def sends_and_closes(data: bytes) -> Serve:
     return serve
 
 
-def exchange(serve: Serve, *, read_timeout_s: float = 10.0) -> Answer | Failure:
+def exchange(serve: Serve, *, read_timeout_s: float = 10.0) -> Response | Failure:
     with server(serve) as base_url:
         return Transport(base_url, "sk-1").exchange("GET", "/a", read_timeout_s=read_timeout_s)
 
 
-def json_of(outcome: Answer | Failure) -> object:
-    assert isinstance(outcome, Answer), outcome
+def json_of(outcome: Response | Failure) -> object:
+    assert isinstance(outcome, Response), outcome
     return outcome.json
 
 
-def said_by(outcome: Answer | Failure) -> str:
+def said_by(outcome: Response | Failure) -> str:
     assert isinstance(outcome, Failure)
     assert outcome.can_pass
     return outcome.said.partition(" ")[2]
 
 
-def assert_broken(outcome: Answer | Failure) -> None:
+def assert_broken(outcome: Response | Failure) -> None:
     assert isinstance(outcome, Failure)
     assert outcome.can_pass
     assert outcome.said.startswith("the connection to 127.0.0.1:")
@@ -163,7 +163,7 @@ def test_a_large_document_may_take_longer_to_send_than_to_connect(
 
     with server(slowly) as base_url:
         outcome = Transport(base_url, "sk-1").exchange("POST", "/a", body)
-    assert isinstance(outcome, Answer)
+    assert isinstance(outcome, Response)
 
 
 def test_a_compressed_response_is_read_and_a_broken_one_named() -> None:

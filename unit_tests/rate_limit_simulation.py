@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from destination_dust.failures import Answer, Failure
+from destination_dust.failures import Failure, Response
 from destination_dust.pacing import Pacer
 from destination_dust.retry import Retries
 
@@ -21,7 +21,7 @@ MINUTE_S = 60.0
 # From a server next door to one that embeds a long text.
 ANSWER_TIMES_S = (0.001, 0.05, 0.1, 0.2, 0.4, 1.0, 2.0, 4.0)
 
-RATE_LIMITED = Failure.of(Answer(429, "https://dust.tt/"))
+RATE_LIMITED = Failure.of(Response(429, "https://dust.tt/"))
 
 
 class SlidingWindow:

@@ -34,7 +34,7 @@ BASE = "https://dust.tt/api/v1/w/w1/spaces/vlt_1"
 HYPHEN = f"{BASE}/data-sources/dts_1/documents"
 UNDERSCORE = f"{BASE}/data_sources/dts_1/documents"
 
-Answer = dict[str, Any]
+Response = dict[str, Any]
 
 
 def user(id_: int = 1, **data: object) -> Document:
@@ -51,18 +51,18 @@ LIGHT_DOCUMENT = {
 }
 
 
-def stored(**document: object) -> Answer:
+def stored(**document: object) -> Response:
     """Return the answer to an upsert; with a `document_id` as Dust's whole answer has it."""
     return {"json": {"document": {**LIGHT_DOCUMENT, **document}, "data_source": {}}}
 
 
-def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Answer:
+def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Response:
     return {"status_code": status, "json": {"error": {"type": type_, "message": message}}}
 
 
-NOT_FOUND: Answer = {"status_code": 404, "text": "404 Not Found"}
-LISTED: Answer = {"json": {"documents": [], "total": 0}}
-DELETED: Answer = {"json": {"document": {"document_id": "users-1"}}}
+NOT_FOUND: Response = {"status_code": 404, "text": "404 Not Found"}
+LISTED: Response = {"json": {"documents": [], "total": 0}}
+DELETED: Response = {"json": {"document": {"document_id": "users-1"}}}
 
 
 @pytest.fixture
@@ -264,7 +264,9 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
         f"{UNDERSCORE}/users-2",
         f"{UNDERSCORE}/users-3",
     ]
-    assert caplog.messages == ["dust.tt serves documents under /data_sources/: keeping to that."]
+    assert caplog.messages == [
+        "dust.tt uses the path /data_sources/ instead of /data-sources/, as Dust normally does."
+    ]
 
 
 def test_the_first_route_is_not_worth_a_word(
@@ -347,7 +349,7 @@ def test_what_can_pass_is_tried_three_times_more(
     client: DustClient,
     waits: list[Wait],
     caplog: pytest.LogCaptureFixture,
-    answer: Answer,
+    answer: Response,
 ) -> None:
     """With growing waits, each of them logged; then the sync may go on another day."""
     http.post(f"{HYPHEN}/users-1", [answer])
@@ -362,7 +364,7 @@ def test_what_can_pass_is_tried_three_times_more(
 
 @pytest.mark.parametrize("answer", RETRYABLE)
 def test_a_retry_that_succeeds_is_the_end_of_it(
-    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], answer: Answer
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], answer: Response
 ) -> None:
     http.post(f"{HYPHEN}/users-1", [answer, stored()])
     client.upsert_document(user())
@@ -387,8 +389,8 @@ def test_retry_after_is_obeyed(
     if header == "date":
         soon = datetime.now(timezone.utc) + timedelta(seconds=200)
         header = format_datetime(soon, usegmt=True)
-    throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
-    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    rate_limited = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
+    http.post(f"{HYPHEN}/users-1", [rate_limited, stored()])
     client.upsert_document(user())
     (wait,) = waits
     assert expected_s <= wait.seconds <= expected_s + 15
@@ -399,8 +401,8 @@ def test_retry_after_is_obeyed(
 def test_a_retry_after_that_is_no_time_is_ignored(
     http: requests_mock.Mocker, client: DustClient, waits: list[Wait], header: str
 ) -> None:
-    throttled = {**refusal(503), "headers": {"Retry-After": header}}
-    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    rate_limited = {**refusal(503), "headers": {"Retry-After": header}}
+    http.post(f"{HYPHEN}/users-1", [rate_limited, stored()])
     client.upsert_document(user())
     (wait,) = waits
     assert 1 <= wait.seconds <= 1.5
@@ -426,14 +428,14 @@ def timed(clock: Clock) -> DustClient:
     return DustClient(CONFIG, clock=clock, wait=lambda wait: clock.sleep(wait.seconds))
 
 
-THROTTLED = refusal(429, "rate_limit_error")
+RATE_LIMITED = refusal(429, "rate_limit_error")
 
 
 def test_whoever_has_had_all_slots_waits_until_the_oldest_is_free(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
     """And the upsert after it waits for its turn, too."""
-    http.post(f"{HYPHEN}/users-1", [*[stored()] * 120, THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [*[stored()] * 120, RATE_LIMITED, stored()])
     timed.upsert_document(user())
     clock.now_s += 10
     for _ in range(120):
@@ -446,7 +448,7 @@ def test_whoever_has_had_all_slots_waits_until_the_oldest_is_free(
 def test_an_upsert_that_failed_may_have_taken_a_slot(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [refusal(503), *[stored()] * 119, THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [refusal(503), *[stored()] * 119, RATE_LIMITED, stored()])
     for _ in range(120):
         timed.upsert_document(user())
     assert sum(clock.waits_s) == pytest.approx(60)
@@ -455,7 +457,7 @@ def test_an_upsert_that_failed_may_have_taken_a_slot(
 def test_waiting_for_the_rate_limit_is_ordinary_and_another_retry_is_a_warning(
     http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [THROTTLED, THROTTLED, refusal(503), stored()])
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, RATE_LIMITED, refusal(503), stored()])
     with caplog.at_level(logging.INFO, "airbyte"):
         timed.upsert_document(user())
     (waiting, retry) = caplog.records
@@ -471,15 +473,15 @@ def test_a_429_on_a_list_is_a_warning(
     http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The limit of upserts does not explain it."""
-    http.get(HYPHEN, [THROTTLED, LISTED])
+    http.get(HYPHEN, [RATE_LIMITED, LISTED])
     timed.list_documents(limit=1)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_a_throttled_upsert_has_taken_no_slot(
+def test_a_rate_limited_upsert_has_taken_no_slot(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, stored()])
     timed.upsert_document(user())
     assert sum(clock.waits_s) < 10
 
@@ -490,7 +492,7 @@ def test_a_list_and_a_delete_take_no_slot(
     """The rate limit is one of upserts."""
     http.get(HYPHEN, **LISTED)
     http.delete(f"{HYPHEN}/users-1", **DELETED)
-    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, stored()])
     timed.list_documents(limit=1)
     timed.delete_document("users-1", USERS)
     timed.upsert_document(user())
@@ -502,11 +504,11 @@ def test_a_list_and_a_delete_take_no_slot(
     [
         pytest.param(refusal(503), 1, id="backoff"),
         pytest.param({**refusal(503), "headers": {"Retry-After": "15"}}, 0, id="Retry-After"),
-        pytest.param(THROTTLED, 1, id="rate limit"),
+        pytest.param(RATE_LIMITED, 1, id="rate limit"),
     ],
 )
 def test_nothing_is_tried_again_after_a_wait_longer_than_the_longest(
-    http: requests_mock.Mocker, clock: Clock, answer: Answer, waits: int
+    http: requests_mock.Mocker, clock: Clock, answer: Response, waits: int
 ) -> None:
     http.get(HYPHEN, **answer)
     hasty = DustClient(

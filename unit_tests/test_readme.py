@@ -11,7 +11,7 @@ import pytest
 from requests.exceptions import ProxyError
 
 from destination_dust.document import MAX_ID_CHARACTERS, MAX_INDENTED_CHARACTERS
-from destination_dust.failures import MEANINGS, Answer, Failure
+from destination_dust.failures import MEANINGS, Failure, Response
 from destination_dust.replacement import REASONS
 from destination_dust.transport import PROBLEMS, READ_TIMEOUT_S
 from destination_dust.unchanged import MOST_LISTED, PAGE_DOCUMENTS, SHORT_SYNC_UPSERTS
@@ -88,7 +88,7 @@ def test_the_example_of_a_failure_is_real() -> None:
         "type": "data_source_not_found",
         "message": "The data source you requested was not found.",
     }
-    failure = Failure.of(Answer(404, "https://dust.tt", {"error": error}))
+    failure = Failure.of(Response(404, "https://dust.tt", {"error": error}))
     quotation = re.findall(r"^> (.+)$", README, flags=re.MULTILINE)
     assert " ".join(quotation) == str(
         failure.error("upsert document 'orders-9' of stream 'orders'", None)

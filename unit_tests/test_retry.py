@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from destination_dust.errors import DustUnavailableError
-from destination_dust.failures import Answer, Failure, Meaning
+from destination_dust.failures import Failure, Meaning, Response
 from destination_dust.pacing import DUST_WINDOW_S as WINDOW_S
 from destination_dust.pacing import Pacer
 from destination_dust.retry import Retries
@@ -14,7 +14,7 @@ BROKEN = Failure("the connection broke", Meaning(DustUnavailableError, ""))
 
 
 def answered(status: int, retry_after_s: float | None = None) -> Failure:
-    return Failure.of(Answer(status, "https://dust.tt/", retry_after_s=retry_after_s))
+    return Failure.of(Response(status, "https://dust.tt/", retry_after_s=retry_after_s))
 
 
 def retries(pacer: Pacer | None = None, *, paced: bool = True) -> Retries:

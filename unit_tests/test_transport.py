@@ -17,7 +17,7 @@ import requests_mock
 import urllib3
 
 from destination_dust.errors import DustConfigError, DustError, DustUnavailableError
-from destination_dust.failures import Answer, Failure, Meaning
+from destination_dust.failures import Failure, Meaning, Response
 from destination_dust.transport import Transport
 
 KEY = "sk-very-secret"
@@ -65,7 +65,7 @@ def failed(http: requests_mock.Mocker, error: Exception) -> Failure:
 def test_an_answer_is_an_answer_whatever_its_status(http: requests_mock.Mocker) -> None:
     headers = {"Retry-After": "7", "Date": DATE}
     http.get(f"{BASE_URL}/a", status_code=418, json={"a": 1}, headers=headers)
-    assert Transport(BASE_URL, KEY).exchange("GET", "/a") == Answer(
+    assert Transport(BASE_URL, KEY).exchange("GET", "/a") == Response(
         status=418, url=f"{BASE_URL}/a", json={"a": 1}, retry_after_s=7, date_ms=DATE_MS
     )
 
@@ -86,7 +86,7 @@ def test_the_clock_of_a_server_is_read_from_its_response(
 ) -> None:
     http.get(f"{BASE_URL}/a", headers={"Date": date})
     answer = Transport(BASE_URL, KEY).exchange("GET", "/a")
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.date_ms == date_ms
 
 

@@ -67,6 +67,16 @@ _NOT_TOLD: _Reason = (
     "image, set supports_refreshes to true in the row of its version in the table "
     "actor_definition_version of Airbyte's database.",
 )
+REASONS = (
+    _READ_INCREMENTALLY,
+    _UNREAD_LINES,
+    _AMBIGUOUS_TAGS,
+    _OTHER_NAMESPACE,
+    _LATER_ATTEMPT,
+    _NOT_FINISHED,
+    _NOT_TOLD,
+)
+"""All of them: docs/dust.md explains each."""
 
 
 class Replacements:

@@ -19,6 +19,8 @@ class Cdk:
             sys.exit(repr(handled))
 
 handled = {}
+# As in the foreground: in the background, a shell has SIGINT ignored.
+signal.getsignal = lambda signum: signal.SIG_DFL
 signal.signal = lambda signum, handler: handled.update({signum.name: handler.__name__})
 sys.meta_path.insert(0, Cdk())
 from main import run

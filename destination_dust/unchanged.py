@@ -104,10 +104,8 @@ class KnownDocuments:
         return has_it
 
     def _count_time(self) -> None:
-        """Add the time since the last call, or since the upsert began, to the time of upserts."""
-        now_s = self._clock()
-        self._upserts_s += now_s - self._lap_s
-        self._lap_s = now_s
+        """Add the time since the upsert began, or was last looked at, to the time of upserts."""
+        self._upserts_s += self._clock() - self._lap_s
 
     def _may_read_on(self) -> bool:
         if self._is_read or not self._is_long:

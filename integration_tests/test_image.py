@@ -204,5 +204,5 @@ def test_the_base_image_is_pinned_to_its_digest() -> None:
 
 def test_constraints_are_exact_versions_and_name_no_host() -> None:
     pins = [line.split("==") for line in lines_of("constraints.txt")]
-    assert {"airbyte-cdk", "requests"} <= {pin[0] for pin in pins}
+    assert {"airbyte-cdk", "blake3", "requests"} <= {pin[0] for pin in pins}
     assert all(len(pin) == 2 and "/" not in pin[1] for pin in pins)

@@ -14,6 +14,7 @@ from integration_tests.connector import stream_state as own_state
 from integration_tests.connector import stream_status as status
 from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import Fault, LocalDust, Options, SeenRequest
+from unit_tests.clock import Clock
 
 REFRESHES = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
 PYAIRBYTE = {"generation_id": 1, "minimum_generation_id": 1, "sync_id": 1}
@@ -427,6 +428,18 @@ def test_another_minimum_generation_is_refused_before_anything_is_written(
     assert done.error.failure_type is FailureType.config_error
     assert "'users' has the minimum_generation_id" in str(done.error.message)
     assert dust.requests == []
+
+
+def test_the_time_of_an_upsert_is_closer_than_that_of_a_response() -> None:
+    """A `Date` has whole seconds: by it, all of the second in which the sync began is newer."""
+    clock = Clock()
+    with LocalDust(Options(now_ms=lambda: int(clock() * 1000))) as dust:
+        clock.now_s += 0.5
+        sync(dust.config, catalog(users()), [user(1), user(2)])
+        clock.now_s += 0.4
+        done = replace(dust, users(), user(1), status(), clock=clock, sleep=clock.sleep)
+        assert done.error is None
+        assert list(dust.documents) == ["users-1"]
 
 
 # Failures

@@ -18,6 +18,7 @@ from unit_tests.builders import configured
         ((7, 7, None), True),
         ((1, 1, 1), False),
         ((7, 0, 40), False),
+        ((7, 6, 40), False),
         ((0, 0, 40), False),
         ((7, None, 40), False),
         ((None, None, None), False),

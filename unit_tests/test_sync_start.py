@@ -27,6 +27,15 @@ def test_it_is_the_time_of_a_response_less_what_passed_since_the_process_started
     assert not start.is_after(DUST_MS - 29_999)
 
 
+def test_what_passed_is_rounded_up_since_dusts_clock_is_rounded_down(clock: Clock) -> None:
+    """Begun at 9.1 ms; another sync wrote at 9.5 ms, a response came at 10 ms."""
+    start = start_at(clock)
+    clock.now_s += 0.0009
+    start.note(DUST_MS + 10)
+    assert not start.is_after(DUST_MS + 9)
+    assert start.is_after(DUST_MS + 8)
+
+
 def test_of_several_responses_the_latest_estimate_is_the_best(clock: Clock) -> None:
     """The quickest response is the closest; one that took 30 s says less."""
     start = start_at(clock)

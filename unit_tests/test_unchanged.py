@@ -57,6 +57,7 @@ class Dust:
         assert limit == PAGE_DOCUMENTS
         assert USERS in streams
         self.offsets.append(offset)
+        assert len(self.offsets) <= 250, "it reads on and on"
         self.clock.now_s += self.list_s
         if self.list_fails:
             raise DustUnavailableError("Could not list.")

@@ -1,1 +1,1 @@
-"""A whole sync by PyAirbyte, from source-faker into a local Dust."""
+"""Whole syncs by PyAirbyte into a local Dust."""

@@ -1,10 +1,11 @@
-"""Have PyAirbyte sync source-faker into a local Dust, and compare what was sent and stored.
+"""Have PyAirbyte sync into a local Dust, and compare what was sent and stored.
 
     make test-pyairbyte
 
-It appends, replaces twice, the second time with fewer records, and appends again. PyAirbyte and
-both connectors run in environments of their own, without a network. Exits with 1 when Dust does not
-hold what it should after a sync, or when a STATE did not come back.
+From source-faker it appends, replaces twice, the second time with fewer records, and appends again.
+From a source whose records never change it appends twice, the second time with hardly an upsert.
+PyAirbyte and the connectors run in environments of their own, without a network. Exits with 1 when
+Dust does not hold what it should after a sync, or when a STATE did not come back.
 """
 
 from __future__ import annotations
@@ -17,40 +18,58 @@ from pathlib import Path
 from typing import Any
 
 from integration_tests.connector import ROOT, environment
-from integration_tests.local_dust import LocalDust, Options
+from integration_tests.local_dust import UNLIMITED, LocalDust, Options
+from integration_tests.pyairbyte.static_source import static_source
 
-_PROGRAMS = {
-    "pyairbyte": "python",
-    "source-faker": "source-faker",
-    "destination": "destination-dust",
-}
+MOST_UPSERTS_WHEN_UNCHANGED = 110
 
 Records = set[tuple[str, int]]
 """The tag of its stream and the id of each record."""
 
 
 def main() -> None:
-    """Run `faker_to_dust.py` for each sync, then compare Dust with what it says it sent."""
-    with LocalDust(Options(upserts_per_window=10**9)) as dust:
-        first = _sync(dust, "APPEND", users=2000)
+    """Run `source_to_dust.py` for each sync, then compare Dust with what it says it sent."""
+    options = Options(upserts_per_window=UNLIMITED)
+    with LocalDust(options) as dust:
+        first = _sync(dust, "APPEND", _faker(users=2000))
         _compare(dust, first)
-        _compare(dust, _sync(dust, "REPLACE", users=2000))
-        fewer = _sync(dust, "REPLACE", users=500)
+        _compare(dust, _sync(dust, "REPLACE", _faker(users=2000)))
+        fewer = _sync(dust, "REPLACE", _faker(users=500))
         assert fewer < first
         _compare(dust, fewer)
-        _compare(dust, fewer | _sync(dust, "APPEND", users=1000))
+        _compare(dust, fewer | _sync(dust, "APPEND", _faker(users=1000)))
+    with LocalDust(options) as dust, static_source() as source:
+        _compare(dust, _sync(dust, "APPEND", source))
+        dust.requests.clear()
+        _compare(dust, _sync(dust, "APPEND", source))
+        upserts = sum(request.method == "POST" for request in dust.requests)
+        print(f"  {upserts} upserts, as the records had not changed")
+        if upserts > MOST_UPSERTS_WHEN_UNCHANGED:
+            sys.exit("FAILED: unchanged records were sent again.")
 
 
-def _sync(dust: LocalDust, strategy: str, *, users: int) -> Records:
-    """Return what the source sent in a sync of so many users with this write strategy."""
-    python, *connectors = (
-        str(ROOT / f".venv-{name}" / "bin" / program) for name, program in _PROGRAMS.items()
-    )
-    script = str(Path(__file__).parent / "faker_to_dust.py")
-    arguments = [*connectors, json.dumps(dust.config), strategy, str(users)]
+def _faker(*, users: int) -> dict[str, Any]:
+    """Return what `airbyte.get_source` takes: with its seed the source makes up the same users."""
+    return {
+        "name": "source-faker",
+        "config": {"count": users, "seed": 1},
+        "local_executable": _program("source-faker", "source-faker"),
+    }
+
+
+def _program(environment_name: str, name: str) -> str:
+    return str(ROOT / f".venv-{environment_name}" / "bin" / name)
+
+
+def _sync(dust: LocalDust, strategy: str, source: dict[str, Any]) -> Records:
+    """Return what the source sent in a sync with this write strategy."""
+    command = [_program("pyairbyte", "python"), "-W", "ignore"]
+    command.append(str(Path(__file__).parent / "source_to_dust.py"))
+    destination = _program("destination", "destination-dust")
+    arguments = [json.dumps(source), destination, json.dumps(dust.config), strategy]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [python, "-W", "ignore", script, *arguments],
+            [*command, *arguments],
             stdout=subprocess.PIPE,
             cwd=folder,
             env=environment(AIRBYTE_LOGGING_ROOT=folder),
@@ -64,7 +83,7 @@ def _sync(dust: LocalDust, strategy: str, *, users: int) -> Records:
     sent = {
         (f"airbyte:stream:{stream}", id_) for stream, ids in said["sent"].items() for id_ in ids
     }
-    print(f"{strategy} of {users} users: {len(sent)} records sent, all states came back")
+    print(f"{strategy} from {source['name']}: {len(sent)} records sent, all states came back")
     return sent
 
 

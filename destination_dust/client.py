@@ -1,12 +1,13 @@
-"""The HTTP client for the Dust API: what can be asked of a data source, on which route, how often.
+"""The HTTP client for the Dust API: its methods, its routes, its retries.
 
-From top to bottom: a public method makes a task; the task finds its route; on a route it is tried
-until it succeeds or nothing more can be done; each try is one exchange of `transport`.
+A public method makes a task. The task is tried on the routes, and on each route until it succeeds
+or a retry cannot help. Each try is one exchange of `transport`.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,21 +19,24 @@ import orjson
 
 from destination_dust.config import DustConfig
 from destination_dust.document import Document
-from destination_dust.failures import SUCCESSES, Answer, Failure, no_dust_api
+from destination_dust.failures import SUCCESSES, Failure, Response, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Retries
 from destination_dust.stream import Stream
-from destination_dust.transport import ANSWER_TIME_LIMIT_S, READ_TIMEOUT_S, Transport
+from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
 
 # How servers write the route to a data source: with a hyphen or, as live Dust does, an underscore.
 ROUTES = ("data-sources", "data_sources")
 
+# In a check, a user is waiting.
+_PROBE_TIMEOUT_S = 5.0
+
 
 @dataclass(frozen=True)
 class _Task:
-    """A request, apart from its route. `is_done` recognises Dust's answer by its JSON."""
+    """A request, apart from its route. `is_done` recognises Dust's own response by its JSON."""
 
     name: str
     method: str
@@ -41,14 +45,14 @@ class _Task:
     body: bytes | None = None
     stream: Stream | None = None
     takes_slot: bool = False
-    """Whether it counts against the rate limit, which is one of upserts only."""
+    """Whether it counts against the rate limit, as only upserts do."""
     is_needless: Callable[[], bool] = lambda: False
-    """What to ask before a request that was rate-limited waits any further."""
+    """What to ask before a rate-limited request waits."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """For how long the client sends nothing, why, and for which stream, if for any."""
+    """How long the client waits before it sends the next request, why, and for which stream."""
 
     seconds: float
     is_for_rate_limit: bool
@@ -57,7 +61,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Stored:
-    """What Dust tells of a document that it has stored: its hash, and when, in ms of its clock."""
+    """What Dust says of a document it has stored: its hash, and when, in ms of Dust's clock."""
 
     hash: str | None
     created_ms: int | None
@@ -77,36 +81,33 @@ class Page:
 
 
 class _NeedlessError(Exception):
-    """A task that was rate-limited need not be done any more."""
+    """A rate-limited task no longer needs to be done."""
 
 
 class DustClient:
     """The documents of one Dust data source.
 
-    A server that does not know the first of the ROUTES is asked on the next, until one of them has
-    succeeded; that one is kept. `wait` is called for each wait there is.
-
-    With a `time_limit_s`, all there is to do has that much time: when it has passed, nothing more
-    is waited for or tried again.
+    Tries the ROUTES in order until one succeeds, then keeps using it. Calls `wait` for each wait,
+    and does not retry a request that would have to wait for more than `longest_wait_s`.
     """
 
     def __init__(
         self,
         config: DustConfig,
         *,
-        time_limit_s: float = float("inf"),
         window_s: float = DUST_WINDOW_S,
         read_timeout_s: float = READ_TIMEOUT_S,
+        longest_wait_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[Wait], None] = lambda wait: time.sleep(wait.seconds),
     ) -> None:
         self._paths = {route: _documents_path(config, route) for route in ROUTES}
         self._route: str | None = None
-        self._transport = Transport(config.base_url, config.api_key, read_timeout_s=read_timeout_s)
+        self._transport = Transport(config.base_url, config.api_key)
+        self._read_timeout_s = read_timeout_s
         self._pacer = Pacer(window_s, clock=clock)
-        self._clock = clock
         self._wait = wait
-        self._end_s = clock() + time_limit_s
+        self._longest_wait_s = longest_wait_s
 
     def __enter__(self) -> DustClient:
         return self
@@ -115,22 +116,34 @@ class DustClient:
         self._transport.close()
 
     def check_connection(self) -> None:
-        """List one document, to see that key, ids and URL are right.
+        """List one document, to check the key, the ids and the URL.
 
-        Raises DustError, with what to fix, when they are not.
+        Raises DustError, which says what to fix.
         """
         self.list_documents(limit=1)
+
+    def check_write_access(self) -> None:
+        """Delete a document that cannot exist, to check that the key may write.
+
+        Dust checks the same rights for a delete as for an upsert, and there is nothing to delete.
+        Call it after `check_connection`. It is tried once, and only Dust's own refusal counts: it
+        raises DustError, which says what to fix.
+        """
+        # The ids of records have no dots.
+        probe = _delete(f"airbyte.check.{secrets.token_hex(8)}", "write to the data source")
+        result = self._try_once(probe, str(self._route), read_timeout_s=_PROBE_TIMEOUT_S)
+        if isinstance(result, Failure) and result.is_refusal_by_dust:
+            raise result.error(probe.name, stream=None)
 
     def list_documents(
         self, *, limit: int, offset: int = 0, streams: Sequence[Stream] = ()
     ) -> Page:
-        """Return a page of the data source's documents as Dust describes them, without their texts.
+        """Return a page of the data source's documents, without their texts.
 
-        Newest first by timestamp; those of one timestamp come in any order, which may change from
-        one page to the next. `streams` are those for whose sake this is done, if it fails. Raises
-        DustError.
+        The newest timestamp comes first. Documents of one timestamp come in any order, which may
+        change from page to page. `streams` are named in the error message. Raises DustError.
         """
-        answer = self._perform(
+        response = self._perform(
             _Task(
                 name=f"list the data source's documents{_for(streams)}",
                 method="GET",
@@ -139,16 +152,16 @@ class DustClient:
                 stream=streams[0] if streams else None,
             )
         )
-        return Page(answer.json["documents"], answer.date_ms)
+        return Page(response.json["documents"], response.date_ms)
 
     def upsert_document(
         self, document: Document, *, is_needless: Callable[[], bool] = lambda: False
     ) -> Stored | None:
-        """Store the document, in place of one of the same id, and return what Dust tells of it.
+        """Store the document, in place of one with the same id, and return what Dust says of it.
 
-        `is_needless` is asked each time that the upsert is rate-limited: when it returns True, the
-        document is not sent again, and None is returned. Otherwise Dust has the document when this
-        returns. Raises DustError when it may not have it.
+        Each time the upsert is rate-limited, `is_needless` is called. When it returns True, the
+        document is not sent again and the result is None. Raises DustError when Dust may not have
+        the document.
         """
         task = _Task(
             name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
@@ -170,95 +183,108 @@ class DustClient:
         )
 
     def delete_document(self, id_: str, stream: Stream) -> None:
-        """Delete the stream's document of this id, if there is one.
+        """Delete the stream's document with this id, if there is one.
 
-        When this returns, Dust does not have it. Raises DustError when it may have it still.
+        Raises DustError when Dust may still have it.
         """
-        self._perform(
-            _Task(
-                name=f"delete document {id_!r} of stream {stream.name!r}",
-                method="DELETE",
-                path=f"/{quote(id_, safe='')}",
-                is_done=partial(_tells_of_deleting, id_),
-                stream=stream,
-            )
-        )
+        name = f"delete document {id_!r} of stream {stream.name!r}"
+        self._perform(_delete(id_, name, stream))
 
-    def _perform(self, task: _Task) -> Answer:
-        """Return Dust's answer to a task. Raises DustError when it did not succeed."""
-        outcome = self._try_routes(task)
-        if isinstance(outcome, Failure):
-            raise outcome.error(task.name, task.stream and task.stream.descriptor)
-        return outcome
+    def _perform(self, task: _Task) -> Response:
+        """Return Dust's response to a task. Raises DustError when the task failed."""
+        result = self._try_routes(task)
+        if isinstance(result, Failure):
+            raise result.error(task.name, task.stream and task.stream.descriptor)
+        return result
 
-    def _try_routes(self, task: _Task) -> Answer | Failure:
+    def _try_routes(self, task: _Task) -> Response | Failure:
         if self._route is not None:
             return self._try_repeatedly(task, self._route)
 
         failures: list[Failure] = []
         for route in ROUTES:
-            outcome = self._try_repeatedly(task, route)
-            if isinstance(outcome, Answer):
+            result = self._try_repeatedly(task, route)
+            if isinstance(result, Response):
                 self._keep(route)
-                return outcome
-            if not outcome.is_not_found:
-                return outcome
-            failures.append(outcome)
-        # A 404 in Dust's own words means that the route is known, and something on it is not.
-        from_dust = (failure for failure in failures if failure.answer and failure.answer.envelope)
+                return result
+            if not result.is_not_found:
+                return result
+            failures.append(result)
+        # A 404 in Dust's own words: the route exists, but something that it names does not.
+        from_dust = (
+            failure for failure in failures if failure.response and failure.response.envelope
+        )
         return next(from_dust, no_dust_api(failures))
 
     def _keep(self, route: str) -> None:
         self._route = route
         if route != ROUTES[0]:
-            host = self._transport.host
-            logger.info("%s serves documents under /%s/: keeping to that.", host, route)
+            logger.info(
+                "%s uses the path /%s/ instead of /%s/, as Dust normally does.",
+                self._transport.host,
+                route,
+                ROUTES[0],
+            )
 
-    def _try_repeatedly(self, task: _Task, route: str) -> Answer | Failure:
+    def _try_repeatedly(self, task: _Task, route: str) -> Response | Failure:
         retries = Retries(self._pacer, paced=task.takes_slot)
         while True:
-            outcome = self._try_in_turn(task, route)
-            if isinstance(outcome, Answer):
-                return outcome
-            if outcome.is_throttled and task.is_needless():
+            result = self._try_in_turn(task, route)
+            if isinstance(result, Response):
+                return result
+            if result.is_rate_limited and task.is_needless():
                 raise _NeedlessError
-            wait_s = retries.wait_s(outcome)
-            if wait_s is None or self._clock() + wait_s >= self._end_s:
-                return outcome
-            logger.warning(
-                "Could not %s: %s Retry %d in %.1f s.",
-                task.name,
-                outcome.sentence,
-                retries.done,
-                wait_s,
-            )
-            self._wait(Wait(wait_s, outcome.is_throttled, task.stream))
+            wait_s = retries.wait_s(result)
+            if wait_s is None or wait_s > self._longest_wait_s:
+                return result
+            # Upserts that wait for the rate limit are ordinary, and the pacer has said so.
+            if not (task.takes_slot and result.is_rate_limited):
+                logger.warning(
+                    "Could not %s: %s Retry %d in %.1f s.",
+                    task.name,
+                    result.sentence,
+                    retries.done,
+                    wait_s,
+                )
+            self._wait(Wait(wait_s, result.is_rate_limited, task.stream))
 
-    def _try_in_turn(self, task: _Task, route: str) -> Answer | Failure:
-        """Try once; an upsert waits for its turn under the rate limit first."""
+    def _try_in_turn(self, task: _Task, route: str) -> Response | Failure:
+        """Try once, an upsert when it is its turn under the rate limit."""
         if not task.takes_slot:
             return self._try_once(task, route)
         wait_s = self._pacer.wait_s()
         if wait_s > 0:
             self._wait(Wait(wait_s, is_for_rate_limit=True, stream=task.stream))
-        outcome = self._try_once(task, route)
-        if isinstance(outcome, Answer) or not outcome.is_throttled:
-            # A failure may have taken a slot too: who knows how far the request got.
+        result = self._try_once(task, route)
+        if isinstance(result, Response) or not result.is_rate_limited:
+            # Dust may have counted a failed upsert as well.
             self._pacer.count()
-        return outcome
+        return result
 
-    def _try_once(self, task: _Task, route: str) -> Answer | Failure:
-        outcome = self._transport.exchange(
+    def _try_once(
+        self, task: _Task, route: str, *, read_timeout_s: float | None = None
+    ) -> Response | Failure:
+        result = self._transport.exchange(
             task.method,
             self._paths[route] + task.path,
             task.body,
-            time_limit_s=min(ANSWER_TIME_LIMIT_S, max(1.0, self._end_s - self._clock())),
+            read_timeout_s=read_timeout_s or self._read_timeout_s,
         )
-        if isinstance(outcome, Failure):
-            return outcome
-        if outcome.status in SUCCESSES and task.is_done(outcome.json):
-            return outcome
-        return Failure.of(outcome)
+        if isinstance(result, Failure):
+            return result
+        if result.status in SUCCESSES and task.is_done(result.json):
+            return result
+        return Failure.of(result)
+
+
+def _delete(id_: str, name: str, stream: Stream | None = None) -> _Task:
+    return _Task(
+        name=name,
+        method="DELETE",
+        path=f"/{quote(id_, safe='')}",
+        is_done=partial(_tells_of_deleting, id_),
+        stream=stream,
+    )
 
 
 def _for(streams: Sequence[Stream]) -> str:
@@ -276,12 +302,12 @@ def _documents_path(config: DustConfig, route: str) -> str:
     return f"/api/v1/w/{workspace}/spaces/{space}/{route}/{data_source}/documents"
 
 
-# What Dust answers when it has done what was asked.
+# How Dust responds when it has done what was asked.
 # Sources: `core/src/api/data_sources.rs` of dust-tt/dust, and the schemas of `@dust-tt/client`.
 
 
 def _lists_documents(json: Any) -> bool:
-    """Tell whether this is a page of documents. Source: `GetDocumentsResponseSchema`."""
+    """Return whether this is a page of documents. Source: `GetDocumentsResponseSchema`."""
     documents = json.get("documents") if isinstance(json, dict) else None
     return isinstance(documents, list) and all(
         isinstance(item, dict) and isinstance(item.get("document_id"), str) for item in documents
@@ -289,10 +315,10 @@ def _lists_documents(json: Any) -> bool:
 
 
 def _tells_of_storing(id_: str, json: Any) -> bool:
-    """Tell whether an upsert's answer says that this document was stored.
+    """Return whether the response to an upsert says that this document was stored.
 
-    Dust names the document only in the whole answer. The light one, which the connector asks for,
-    has the hash of what was stored and no id; the answer to an asynchronous upsert has the id only.
+    The light response, which the connector asks for, has the hash of the document and no id. The
+    whole response has both, and that to an asynchronous upsert has the id alone.
 
     Source: `data_sources_documents_upsert`; `UpsertDocumentResponseSchema`.
     """
@@ -303,7 +329,7 @@ def _tells_of_storing(id_: str, json: Any) -> bool:
 
 
 def _tells_of_deleting(id_: str, json: Any) -> bool:
-    """Tell whether the answer names this document. Source: `DeleteDocumentResponseSchema`."""
+    """Return whether the response names this document. Source: `DeleteDocumentResponseSchema`."""
     return bool(_document_in(json).get("document_id") == id_)
 
 

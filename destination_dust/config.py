@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 from pydantic_core import Url
 
+from destination_dust import exact_json
 from destination_dust.errors import DustConfigError
 
 DEFAULT_BASE_URL = "https://dust.tt"
@@ -54,6 +56,13 @@ class DustConfig:
         )
 
 
+def register_secrets(settings: Mapping[str, Any]) -> None:
+    """Have the CDK mask the secrets in all it prints, also where they stand in a line of JSON."""
+    for secret in secrets_in(settings):
+        add_to_secrets(secret)
+        add_to_secrets(exact_json.dumps(secret)[1:-1])
+
+
 def secrets_in(config: Mapping[str, Any]) -> list[str]:
     """Return what must not be printed of the settings: the key, and all that looks like one.
 
@@ -80,7 +89,9 @@ def _texts_in(settings: Any) -> Iterator[str]:
 
 
 def _text(config: Mapping[str, Any], name: str) -> str:
-    value = config.get(name, "")
+    value = config.get(name)
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise DustConfigError(f"{name} must be a string.")
     return value.strip()
@@ -146,7 +157,7 @@ def _base_url(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether the host of a URL is this machine itself."""
+    """Return whether the host of a URL is this machine itself."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

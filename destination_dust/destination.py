@@ -22,15 +22,14 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 
-from destination_dust import exact_json
-from destination_dust.catalog import configured_streams, read_catalog
+from destination_dust.arguments import CONFIG, parse_arguments, read_json_object
+from destination_dust.catalog import configured_streams, notes_on_shared_ids, read_catalog
 from destination_dust.client import DustClient
-from destination_dust.config import DustConfig, secrets_in
+from destination_dust.config import DustConfig, register_secrets
 from destination_dust.document import Document, to_document
 from destination_dust.errors import DustConfigError, DustError
-from destination_dust.protocol import read_messages, write_message
+from destination_dust.protocol import read_messages, stdin_lines, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
 from destination_dust.stream import stream_key
@@ -39,10 +38,10 @@ from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
 
-# Somebody waits in front of a form, for 60 s at most, of which some are for the process to start.
+# A user waits in front of a form, for 60 s at most, of which some are for the process to start.
 CHECK_TIME_LIMIT_S = 50.0
-# Less, so that what is said in the end is why the last request failed.
-CHECK_REQUESTS_TIME_LIMIT_S = 40.0
+# With these the client gives up earlier, and says why its last request failed.
+CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 
 
 class DestinationDust(Destination):
@@ -67,17 +66,16 @@ class DestinationDust(Destination):
         self._client_options = client_options
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
-        """Return SUCCEEDED when Dust lists the data source's documents, else FAILED and why."""
+        """Return SUCCEEDED when the key may list and write documents, else FAILED and why."""
         return _within(CHECK_TIME_LIMIT_S, partial(self._checked, config))
 
     def _checked(self, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         try:
             with self._client(
-                config,
-                wait=lambda wait: self._sleep(wait.seconds),
-                time_limit_s=CHECK_REQUESTS_TIME_LIMIT_S,
+                config, wait=lambda wait: self._sleep(wait.seconds), **CHECK_PATIENCE
             ) as client:
                 client.check_connection()
+                client.check_write_access()
         except DustError as error:
             return _failed(str(error.message))
         except Exception as error:
@@ -104,6 +102,8 @@ class DestinationDust(Destination):
         DustError when something could not be stored or deleted: no STATE follows it.
         """
         streams = configured_streams(configured_catalog)
+        for note in notes_on_shared_ids(streams.values()):
+            logger.info(note)
         replacements = Replacements(
             configured_catalog,
             streams,
@@ -111,7 +111,7 @@ class DestinationDust(Destination):
             attempt=os.environ.get("WORKER_JOB_ATTEMPT"),
         )
         report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
-        with report, self._client(config, wait=report.wait) as client:
+        with self._client(config, wait=report.wait) as client, report:
             known = KnownDocuments(client, streams.values(), clock=self._clock)
 
             def write_document(document: Document) -> None:
@@ -126,6 +126,7 @@ class DestinationDust(Destination):
 
             for message in input_messages:
                 replacements.note(message)
+                report.note(message)
                 if message.type is Type.STATE:
                     # A state promises that every earlier record is stored: nothing is pending here.
                     yield message
@@ -144,8 +145,17 @@ class DestinationDust(Destination):
         init_uncaught_exception_handler(logger)
         # Its warnings quote what servers sent.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
-        for message in self.run_cmd(self.parse_args(args)):
-            write_message(message, sys.stdout.buffer)
+        try:
+            for message in self.run_cmd(self.parse_args(args)):
+                write_message(message, sys.stdout.buffer)
+        except DustConfigError as error:
+            # Its message says what to do; a traceback of the connector would only hide that.
+            error.with_traceback(None).emit_message()
+            sys.exit(1)
+
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """Return the command and its options; the CDK's own parser quotes what it does not know."""
+        return parse_arguments(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
         """Yield the messages with which a command answers.
@@ -161,24 +171,16 @@ class DestinationDust(Destination):
             yield self._run_check(config)
         else:
             catalog = read_catalog(parsed_args.catalog)
-            yield from self.write(config, catalog, read_messages(sys.stdin.buffer))
+            yield from self.write(config, catalog, read_messages(stdin_lines()))
 
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
-        """Return the settings in a JSON file, with the secrets in them known to the CDK's filter.
-
-        Raises DustConfigError when there are none.
-        """
-        try:
-            config = Destination.read_config(config_path)
-        except (OSError, ValueError, RecursionError) as error:
-            raise DustConfigError(f"Could not read the settings: {error}") from error
-        _register_secrets(config)
-        return config
+        """Return the settings in a JSON file. Raises DustConfigError when there are none."""
+        return read_json_object(config_path, CONFIG)
 
 
 def _settings(config: Mapping[str, Any]) -> DustConfig:
-    _register_secrets(config)
+    register_secrets(config)
     return DustConfig.from_mapping(config)
 
 
@@ -189,9 +191,9 @@ def _failed(message: str) -> AirbyteConnectionStatus:
 def _within(
     limit_s: float, check: Callable[[], AirbyteConnectionStatus]
 ) -> AirbyteConnectionStatus:
-    """Return the check's status, or after `limit_s` that there is none.
+    """Return the check's status, or a failure after `limit_s`.
 
-    Timeouts do not reach a name look-up, nor do they add up over the addresses of a host.
+    No timeout covers a name look-up, all addresses of a host, or a response sent byte by byte.
     """
     statuses: Queue[AirbyteConnectionStatus] = Queue()
     Thread(target=lambda: statuses.put(check()), daemon=True).start()
@@ -203,10 +205,3 @@ def _within(
             "takes too long. Check base_url, and the network and proxy settings of the machine "
             "this runs on."
         )
-
-
-def _register_secrets(config: Mapping[str, Any]) -> None:
-    """Have the CDK mask the secrets in all it prints, also where they stand in a line of JSON."""
-    for secret in secrets_in(config):
-        add_to_secrets(secret)
-        add_to_secrets(exact_json.dumps(secret)[1:-1])

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from airbyte_cdk.models import AirbyteRecordMessage
@@ -17,8 +18,10 @@ from destination_dust.stream import Stream, clip, id_safe, printable
 MIME_TYPE = "application/json"
 MAX_ID_CHARACTERS = 255
 MAX_TITLE_UTF16_UNITS = 512
+MAX_INDENTED_CHARACTERS = 1_000_000
+MAX_URL_CHARACTERS = 32_000
 
-_TITLE_FIELDS = ("title", "name", "subject", "label")
+_TITLE_FIELDS = ("name", "title", "subject", "label")
 _URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
 
 _DIGEST_CHARACTERS = 16
@@ -28,18 +31,20 @@ _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z"
 # Set where a change data capture has seen that the row was deleted.
 _DELETED_AT = "_ab_cdc_deleted_at"
 
+Key = tuple[str | None, ...]
+"""The values of a record's primary key as texts, None where one is null or missing."""
+
 
 @dataclass(frozen=True)
 class Document:
     """A record in the form in which Dust takes it.
 
-    `key` is the record's key as texts, and None when the stream has no key or the record lacks a
-    part of it. `timestamp_ms` counts from the epoch. `is_deleted` says that the source no longer
-    has the record.
+    `key` is None when the stream has no key or the record has no part of it. `timestamp_ms` counts
+    from the epoch. `is_deleted` says that the source no longer has the record.
     """
 
     stream: Stream
-    key: tuple[str, ...] | None
+    key: Key | None
     id: str
     title: str
     text: str
@@ -49,12 +54,12 @@ class Document:
 
     @property
     def is_deletion(self) -> bool:
-        """Tell whether the document is to be deleted, which without a key is not possible."""
+        """Return whether the document is to be deleted, which without a key is not possible."""
         return self.is_deleted and self.key is not None
 
     @property
     def lacks_its_key(self) -> bool:
-        """Tell whether the stream has a key that the record has no value for."""
+        """Return whether the stream has a key that the record has no part of."""
         return self.key is None and bool(self.stream.primary_key)
 
     def payload(self) -> dict[str, Any]:
@@ -82,54 +87,37 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
         stream=stream,
         key=key,
         id=id_,
-        title=title_of(data) or clip(_title_from_key(stream, key) or id_, MAX_TITLE_UTF16_UNITS),
-        text=exact_json.dumps_indented(data),
+        title=title_of(stream, key, id_, data),
+        text=text_of(data),
         source_url=source_url_of(data),
         timestamp_ms=record.emitted_at if record.emitted_at > 0 else None,
         is_deleted=stream.is_deduped and data.get(_DELETED_AT) is not None,
     )
 
 
-def key_of(
-    data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]
-) -> tuple[str, ...] | None:
-    """Return the values of the primary key as texts, in the order of its paths.
+def key_of(data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]) -> Key | None:
+    """Return the values of the primary key, in the order of its paths.
 
-    None when there is no primary key, or when the record misses a part of it or has null there: a
-    placeholder would give unrelated records one id.
+    None when there is no primary key, or when the record has no part of it: a placeholder would
+    give unrelated records one id.
     """
-    values = [_value_at(data, path) for path in primary_key]
-    if not values or any(value is None for value in values):
-        return None
-    return tuple(
-        value if isinstance(value, str) else exact_json.dumps(value, sort_keys=True)
-        for value in values
-    )
+    key = tuple(_text_at(data, path) for path in primary_key)
+    return key if any(value is not None for value in key) else None
 
 
-def document_id(stream: Stream, key: tuple[str, ...] | None, data: Mapping[str, Any]) -> str:
+def document_id(stream: Stream, key: Key | None, data: Mapping[str, Any]) -> str:
     """Return the record's id in Dust: at most 255 characters of `[a-zA-Z0-9_-]`.
 
     `{stream}-{value1}-{value2}` with a key, `{stream}-{hash of the data}` without. Where that form
     could mean two records, it ends in a digest of namespace, stream and key, since records that
     share an id overwrite each other.
     """
-    identity: Any
-    if key is None:
-        identity = exact_json.dumps(data, sort_keys=True)
-        plain = f"{stream.name}-{_digest(identity)}"
-    else:
-        identity = list(key)
-        plain = "-".join((stream.name, *key))
-
+    identity: Any = exact_json.dumps(data, sort_keys=True) if key is None else list(key)
+    values = [_digest(identity)] if key is None else [value or "" for value in key]
+    plain = "-".join((stream.name, *values))
     safe = id_safe(plain)
-    is_ambiguous = (
-        safe != plain
-        or len(safe) > MAX_ID_CHARACTERS
-        or stream.shares_ids
-        or (key is not None and _is_ambiguous(key))
-    )
-    if not is_ambiguous:
+    is_whole = safe == plain and len(safe) <= MAX_ID_CHARACTERS
+    if is_whole and not stream.shares_ids and (key is None or not _is_ambiguous(values)):
         return safe
     digest = _digest(exact_json.dumps([stream.namespace, stream.name, identity]))
     return f"{safe[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
@@ -140,49 +128,61 @@ def id_hash(id_: str) -> int:
     return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "big")
 
 
-def title_of(data: Mapping[str, Any]) -> str | None:
-    """Return the first non-blank string in the fields that usually name a thing, cut to fit.
+def title_of(stream: Stream, key: Key | None, id_: str, data: Mapping[str, Any]) -> str:
+    """Return the first text that is not blank in the fields that usually name a thing.
 
-    Control characters become spaces. None when there is no such string.
+    Else stream and key, else the id. Control characters become spaces, and it is cut to fit.
     """
-    for name in _TITLE_FIELDS:
-        value = data.get(name)
-        if isinstance(value, str):
-            title = printable(value)
-            if title.strip():
-                return clip(title, MAX_TITLE_UTF16_UNITS)
-    return None
+    texts = _texts_in(data, _TITLE_FIELDS)
+    if key is not None:
+        texts.append(" ".join((stream.name, *(value for value in key if value is not None))))
+    titles = map(printable, (*texts, id_))
+    return clip(next(title for title in titles if title.strip()), MAX_TITLE_UTF16_UNITS)
+
+
+def text_of(data: Mapping[str, Any]) -> str:
+    """Return the data as JSON, indented where that is not too long.
+
+    Indentation can triple the length of a deep record, and Dust refuses texts over 2 MB.
+    """
+    text = exact_json.dumps_indented(data)
+    return text if len(text) <= MAX_INDENTED_CHARACTERS else exact_json.dumps(data)
 
 
 def source_url_of(data: Mapping[str, Any]) -> str:
-    """Return the first usual URL field that Dust accepts as the document's link, else "".
+    """Return the first text in the usual URL fields that Dust takes as a document's, else ""."""
+    return next(filter(_is_dust_url, _texts_in(data, _URL_FIELDS)), "")
 
-    Source: Dust API, upsert document: an absolute http(s) URL that a browser's `URL` parses,
-    without `//` in its path. The parser used here follows the same standard.
+
+def _texts_in(data: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Return the texts in the fields of these names, in this order and then the record's.
+
+    Names are case-insensitive: a CRM writes `Name`.
     """
-    for name in _URL_FIELDS:
-        value = data.get(name)
-        if isinstance(value, str) and _is_dust_url(value):
-            return value
-    return ""
+    texts = [
+        (names.index(name), value)
+        for field, value in data.items()
+        if isinstance(value, str) and (name := field.lower()) in names
+    ]
+    return [text for _, text in sorted(texts, key=itemgetter(0))]
 
 
-def _value_at(data: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def _text_at(data: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
     value: Any = data
     for name in path:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(name)
-    return value
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None or isinstance(value, str):
+        return value
+    return exact_json.dumps(value, sort_keys=True)
 
 
-def _is_ambiguous(key: tuple[str, ...]) -> bool:
-    """Tell whether the key, joined by hyphens, could be read as another key."""
+def _is_ambiguous(values: list[str]) -> bool:
+    """Return whether the key, joined by hyphens, could be read as another key."""
     return (
-        "" in key
-        or (len(key) > 1 and any("-" in value for value in key))
+        "" in values
+        or (len(values) > 1 and any("-" in value for value in values))
         # It could be the digest of another record, or end in it.
-        or _ENDS_LIKE_A_DIGEST.search(key[-1]) is not None
+        or _ENDS_LIKE_A_DIGEST.search(values[-1]) is not None
     )
 
 
@@ -190,13 +190,14 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_DIGEST_CHARACTERS]
 
 
-def _title_from_key(stream: Stream, key: tuple[str, ...] | None) -> str | None:
-    if key is None:
-        return None
-    return printable(" ".join((stream.name, *key)))
-
-
 def _is_dust_url(text: str) -> bool:
+    """Return whether Dust takes the text as a document's URL.
+
+    An absolute http(s) URL that a browser's `URL` parses, without `//` in its path; the parser used
+    here follows the same standard. Dust's search index fails at values over 32,766 bytes.
+
+    Source: Dust API, upsert document; Dust's sources, `data_sources_nodes_4.mappings.json`.
+    """
     try:
         url = Url(text)
     except ValueError:
@@ -204,6 +205,7 @@ def _is_dust_url(text: str) -> bool:
     return (
         url.scheme in ("http", "https")
         and "//" not in (url.path or "")
+        and len(str(url)) <= MAX_URL_CHARACTERS
         # Which characters beyond these a host may hold depends on the Unicode of the server.
         and max(url.unicode_host() or "") <= "\uffff"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from json.encoder import encode_basestring
 from typing import Any
 
 MAX_NESTING = 500
@@ -66,6 +65,7 @@ def _refuse_constant(_name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_refuse_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def _nesting(value: Any) -> int:
@@ -91,21 +91,18 @@ def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bo
     `newline` is the line break with the indentation of the line that the value starts on, or
     empty for compact JSON.
     """
-    if isinstance(value, str):
-        write(encode_basestring(value))
-        return
     if isinstance(value, Number):
         write(value.literal)
         return
     if not isinstance(value, (dict, list)) or not value:
-        write(json.dumps(value, allow_nan=False))
+        write(_ENCODER.encode(value))
         return
 
     items: Iterable[tuple[str, Any]]
     if isinstance(value, dict):
         colon = ": " if newline else ":"
         pairs = sorted(value.items()) if sort_keys else value.items()
-        items = ((encode_basestring(key) + colon, item) for key, item in pairs)
+        items = ((_ENCODER.encode(key) + colon, item) for key, item in pairs)
         opening, closing = "{}"
     else:
         items = (("", item) for item in value)

@@ -1,4 +1,4 @@
-"""What a failed response means: what was said, what to do, whether to try again."""
+"""What a failed response means: what was said, what to do, whether to retry."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from destination_dust.errors import (
 )
 
 SUCCESSES = (200, 201)
-"""The statuses with which Dust says that it has done what was asked; older versions say 201."""
+"""The statuses of a successful response; older versions of Dust use 201."""
 
 _MAX_QUOTED_CHARACTERS = 500
+# Terminals act on some of them, and a line break could fake a line of the log.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
 _REGIONS = "https://dust.tt is the US, https://eu.dust.tt is Europe"
 _TRY_LATER = "Run the sync again later; if this goes on, see https://status.dust.tt."
 _REPORT = "This is a defect: please report it with this message."
 _CHECK_BASE_URL = f"Check base_url: {_REGIONS}."
+_PROXY_EXAMPLE = ", as in http://user:password@proxy.example:3128."
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back over HTTP. `json` is None when the body is not JSON.
 
     `date_ms` is when it was sent by the server's clock, which may have whole seconds only.
@@ -62,40 +65,48 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a request did not succeed: in a user's words, and by its meaning.
+    """Why a request failed: in a user's words, and by its meaning.
 
-    `answer` is the failed response, and None when none came.
+    `response` is the failed response, or None when there was none.
     """
 
     said: str
     meaning: Meaning
-    answer: Answer | None = None
+    response: Response | None = None
     cause: Exception | None = None
 
     @classmethod
-    def of(cls, answer: Answer) -> Failure:
+    def of(cls, response: Response) -> Failure:
         """Return what a failed response means."""
-        return cls(said=_said(answer), meaning=_meaning(answer), answer=answer)
+        return cls(said=_said(response), meaning=_meaning(response), response=response)
 
     @property
     def can_pass(self) -> bool:
-        """Tell whether the same request may succeed when it is repeated."""
+        """Return whether a retry may succeed."""
         return self.meaning.kind is DustUnavailableError
 
     @property
-    def is_throttled(self) -> bool:
-        """Tell whether this is a rate limit's refusal."""
-        return self.meaning is _THROTTLED
+    def is_rate_limited(self) -> bool:
+        """Return whether the request was rate-limited."""
+        return self.meaning is _RATE_LIMITED
+
+    @property
+    def is_refusal_by_dust(self) -> bool:
+        """Return whether Dust itself, not a proxy, has refused the key or its rights."""
+        response = self.response
+        return (
+            response is not None and response.status in (401, 403) and response.envelope is not None
+        )
 
     @property
     def is_not_found(self) -> bool:
-        """Tell whether the server answered 404."""
-        return self.answer is not None and self.answer.status == 404
+        """Return whether the server answered 404."""
+        return self.response is not None and self.response.status == 404
 
     @property
     def retry_after_s(self) -> float | None:
         """Return how long the server asks to wait, if it does."""
-        return self.answer.retry_after_s if self.answer else None
+        return self.response.retry_after_s if self.response else None
 
     @property
     def sentence(self) -> str:
@@ -110,7 +121,7 @@ class Failure:
         return error
 
 
-_THROTTLED = Meaning(
+_RATE_LIMITED = Meaning(
     DustUnavailableError,
     "Other clients of the workspace use up its rate limit: try again when they send less.",
 )
@@ -121,8 +132,8 @@ _TOO_LARGE = Meaning(
 )
 _UNAVAILABLE = Meaning(DustUnavailableError, _TRY_LATER)
 
-# What Dust's own error types mean for the user. The same status can mean several things: one 403
-# is a missing right, another a full quota. Source: dust-tt/dust, `front/types/error.ts`.
+# What Dust's own error types mean to the user. One status can mean several things: a 403 may be a
+# missing right or a full quota. Source: dust-tt/dust, `front/types/error.ts`.
 MEANINGS: dict[str, Meaning] = {
     "not_authenticated": Meaning(
         DustConfigError,
@@ -164,6 +175,7 @@ MEANINGS: dict[str, Meaning] = {
         "that may write to its space.",
     ),
     "data_source_quota_error": _TOO_LARGE,
+    "content_too_large": _TOO_LARGE,
     "workspace_quota_error": Meaning(
         DustConfigError,
         "The workspace's storage is full: delete documents in Dust or ask for a larger plan.",
@@ -173,9 +185,9 @@ MEANINGS: dict[str, Meaning] = {
         "Where Dust names a setting of the workspace, change it there; anything else is a defect: "
         "please report it with this message.",
     ),
-    # What lists answer, with a 400, to any failure behind Dust's front.
+    # Dust answers a list request with 400 and this type when its backend fails.
     "data_source_error": _UNAVAILABLE,
-    "rate_limit_error": _THROTTLED,
+    "rate_limit_error": _RATE_LIMITED,
     "service_unavailable": _UNAVAILABLE,
     "internal_server_error": _UNAVAILABLE,
 }
@@ -183,7 +195,7 @@ MEANINGS: dict[str, Meaning] = {
 
 _NO_ACCESS = Meaning(DustConfigError, f"Check api_key, and base_url ({_REGIONS}).")
 
-# What a status means where Dust itself did not say why.
+# What a status means when the response is not Dust's own.
 _BY_STATUS: dict[int, Meaning] = {
     304: Meaning(
         DustConfigError, "A cache in front of Dust answered: have it let requests through."
@@ -192,13 +204,15 @@ _BY_STATUS: dict[int, Meaning] = {
     403: _NO_ACCESS,
     404: Meaning(DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."),
     407: Meaning(
-        DustConfigError,
-        "Put user name and password of the proxy into HTTP_PROXY, as in "
-        "http://user:password@proxy.example:3128.",
+        DustConfigError, f"Put user name and password of the proxy into HTTP_PROXY{_PROXY_EXAMPLE}"
     ),
     408: _UNAVAILABLE,
-    413: _TOO_LARGE,
-    429: _THROTTLED,
+    413: Meaning(
+        DustConfigError,
+        "A proxy on the way to Dust takes no request of this size: have its limit raised, or leave "
+        "the stream's large fields out in the connection's schema.",
+    ),
+    429: _RATE_LIMITED,
     431: Meaning(
         DustConfigError, "The headers are too large: check api_key, which holds too much for a key."
     ),
@@ -206,22 +220,34 @@ _BY_STATUS: dict[int, Meaning] = {
 
 
 def no_dust_api(failures: list[Failure]) -> Failure:
-    """Return the failure for a server that answered 404 to each way to write Dust's routes."""
-    urls = " and ".join(failure.answer.url for failure in failures if failure.answer)
+    """Return the failure of a server that answered 404 on every route."""
+    urls = " and ".join(failure.response.url for failure in failures if failure.response)
     return Failure(
         said=f"there is no Dust API at this address (404 from {urls})",
         meaning=Meaning(DustConfigError, _CHECK_BASE_URL),
     )
 
 
-def _meaning(answer: Answer) -> Meaning:
+def tunnel_refused(proxy: str, host: str, status: int) -> Failure:
+    """Return the failure of a proxy that answered a CONNECT request with this status."""
+    if status == 407:
+        advice = f"Put user name and password of the proxy into HTTPS_PROXY{_PROXY_EXAMPLE}"
+    else:
+        advice = f"Have the proxy let {host} through, or add it to NO_PROXY."
+    return Failure(
+        said=f"the proxy {proxy} answered {status} when asked for {host}",
+        meaning=Meaning(DustConfigError if status < 500 else DustUnavailableError, advice),
+    )
+
+
+def _meaning(response: Response) -> Meaning:
     """Return what a failed response means: by Dust's own error type, else by its status."""
-    status = answer.status
+    status = response.status
     if status in SUCCESSES:
-        # Something on the way to Dust is out of order, and may be in order again soon.
+        # Something between here and Dust has answered in its place, perhaps only for now.
         return Meaning(DustUnavailableError, _CHECK_BASE_URL)
-    if answer.envelope and answer.envelope["type"] in MEANINGS:
-        return MEANINGS[answer.envelope["type"]]
+    if response.envelope and response.envelope["type"] in MEANINGS:
+        return MEANINGS[response.envelope["type"]]
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:
@@ -229,24 +255,29 @@ def _meaning(answer: Answer) -> Meaning:
     return _UNAVAILABLE if status >= 500 else Meaning(DustRequestError, _REPORT)
 
 
-def _said(answer: Answer) -> str:
-    """Return who answered what. Only Dust's own words are quoted: others may echo a record."""
-    status = answer.status
-    if answer.envelope:
-        # Secrets are masked before the cut: half a key would not be recognised.
-        message = filter_secrets(answer.envelope["message"])[:_MAX_QUOTED_CHARACTERS]
-        return f'Dust answered {status} {answer.envelope["type"]}, "{message}"'
-    if answer.location is not None and 300 <= status < 400:
-        return f"the server redirects ({status}) to {_address(answer.location)}"
+def _said(response: Response) -> str:
+    """Return who answered what. Only Dust is quoted: other servers may echo a record."""
+    status = response.status
+    if response.envelope:
+        message = _quotable(response.envelope["message"])
+        return f'Dust answered {status} {response.envelope["type"]}, "{message}"'
+    if response.location is not None and 300 <= status < 400:
+        return f"the server redirects ({status}) to {_address(response.location)}"
     if status in SUCCESSES:
-        return f"{_host(answer.url)} answered {status}, but not as Dust does"
-    return f"{_host(answer.url)} answered {status} without Dust's error message"
+        return f"{_host(response.url)} answered {status}, but not as Dust does"
+    return f"{_host(response.url)} answered {status} without Dust's error message"
 
 
 def _address(location: str) -> str:
-    """Return the target of a redirect without what may be secret in it: user, query, fragment."""
+    """Return the target of a redirect without its user, query and fragment: they may be secret."""
     address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location, flags=re.DOTALL)
-    return address[:_MAX_QUOTED_CHARACTERS] or "an unnamed address"
+    return _quotable(address) or "an unnamed address"
+
+
+def _quotable(text: str) -> str:
+    """Return what a server said as one line of at most 500 characters, with secrets masked."""
+    # Masked before it is cut, because half a key would not be recognised.
+    return _CONTROL_CHARACTERS.sub(" ", filter_secrets(text))[:_MAX_QUOTED_CHARACTERS]
 
 
 def _host(url: str) -> str:

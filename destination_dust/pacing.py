@@ -1,97 +1,86 @@
-"""Keeps upserts within a rate limit that is known only by its refusals."""
+"""Keeps upserts within Dust's rate limit, which all clients of a workspace share."""
 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable
 
 logger = logging.getLogger("airbyte")
 
+DUST_LIMIT = 120
 DUST_WINDOW_S = 60.0
 
-# In upserts per window: a share that is used up grows by so many in each window, ...
-_INCREASE = 30.0
-# ... and a 429 leaves this part of it. Less increase or a deeper cut leaves more slots unused; the
-# other way round there are more 429s.
-_CUT = 7 / 8
-
-# The least that a client begins with. It is about what increase and cut leave to one that is always
-# refused: such a client asks 15 times in a window.
-_LEAST = 15.0
-
-# Far above any limit worth pacing for; it bounds the memory where there is none.
-_MOST_REMEMBERED = 10_000
+# Mean times in seconds, for Dust's window. After a 429: shorter means more 429s, longer means more
+# idle slots.
+_AFTER_429_S = 3.3
+# From one upsert to the next: shorter is less fair, longer is slower after others have stopped.
+_GAP_S = 0.25
+_GAP_ALONE_S = 0.1
 
 
 class Pacer:
-    """One client's share of a sliding-window rate limit.
+    """Decides when one client sends its next upsert.
 
-    Dust allows a number of upserts in any 60 s to all clients of a workspace together. Its 429 says
-    neither how many nor when to come back. Before the first 429 nothing is held up. From then on
-    the client has a share, a number of upserts per window, and spreads them evenly. All shares grow
-    by the same number, and lose the same part of them with each 429. So a large share, which meets
-    more 429s and loses more with each, becomes smaller and a small one larger, until they are the
-    same, whoever started first.
-
-    Source: Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion
-    avoidance in computer networks", 1989.
+    Dust takes 120 upserts in any 60 s from a whole workspace. A slot is free again 60 s after the
+    upsert that took it. A 429 takes none, and does not say when to come back. Before the first 429
+    nothing waits. From then on the client tries again about 3.3 s after a 429, and leaves about
+    0.25 s between upserts. All clients do the same, and so come to equal shares, whoever started
+    first. The times are random, or clients could fall into step and the same one always be first.
+    A client that has sent 120 upserts in the last 60 s has had every slot, so it is alone: it waits
+    until the oldest of them frees its slot, and leaves only 0.1 s between upserts until the next
+    429.
     """
 
     def __init__(
-        self, window_s: float = DUST_WINDOW_S, *, clock: Callable[[], float] = time.monotonic
+        self,
+        window_s: float = DUST_WINDOW_S,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.window_s = window_s
         self._clock = clock
-        # When each upsert before the first 429 was answered. The server has counted it before that,
-        # so a window after this time its slot is free for sure.
-        self._upserts_s: deque[float] = deque(maxlen=_MOST_REMEMBERED)
-        self._share: float | None = None
+        self._uniform = uniform
+        # When the last upserts got their response. Dust has counted them by then, so a window later
+        # their slots are free for sure.
+        self._upserts_s: deque[float] = deque(maxlen=DUST_LIMIT)
+        self._last_429_s: float | None = None
+        self._is_alone = False
         self._next_turn_s = 0.0
 
     def wait_s(self) -> float:
         """Return how long the next upsert has to wait, in seconds: 0 before the first 429."""
-        if self._share is None:
+        if self._last_429_s is None:
             return 0.0
         now_s = self._clock()
-        wait_s = max(0.0, self._next_turn_s - now_s)
-        if wait_s > 0:
-            # A client that is slower than its share does not need a larger one.
-            self._share += _INCREASE / self._share
-        self._next_turn_s = now_s + wait_s + self.window_s / self._share
-        return wait_s
+        turn_s = max(now_s, self._next_turn_s)
+        if len(self._upserts_s) == DUST_LIMIT and self._upserts_s[0] + self.window_s > turn_s:
+            turn_s = self._upserts_s[0] + self.window_s
+            self._is_alone = True
+        gap_s = _GAP_ALONE_S if self._is_alone else _GAP_S
+        self._next_turn_s = turn_s + self._about(gap_s)
+        return turn_s - now_s
 
     def count(self) -> None:
-        """Take note of an upsert that was answered, other than by a 429."""
-        if self._share is None:
-            self._upserts_s.append(self._clock())
+        """Take note of an upsert that got another response than a 429."""
+        self._upserts_s.append(self._clock())
 
-    def throttled_wait_s(self) -> float:
-        """Take note of a 429, and return how long its upsert has to wait, in seconds."""
+    def retry_wait_s(self) -> float:
+        """Take note of a 429, and return how long its upsert has to wait at least, in seconds."""
         now_s = self._clock()
-        if self._share is None:
-            wait_s = self._begin(now_s)
-        else:
-            # A refused turn adds as much as any, or small shares would hardly grow.
-            self._share = _CUT * self._share + _INCREASE / self._share
-            wait_s = self.window_s / self._share
-        self._next_turn_s = now_s + wait_s
-        return wait_s
+        # After a whole window without a 429 it is news again.
+        if self._last_429_s is None or now_s - self._last_429_s >= self.window_s:
+            logger.info(
+                "Dust's rate limit is reached (%d upserts a minute for the whole workspace): "
+                "waiting.",
+                DUST_LIMIT,
+            )
+        self._last_429_s = now_s
+        self._is_alone = False
+        return self._about(_AFTER_429_S)
 
-    def _begin(self, now_s: float) -> float:
-        """Set the first share, and return how long until the oldest upsert leaves the window."""
-        while self._upserts_s and now_s - self._upserts_s[0] >= self.window_s:
-            self._upserts_s.popleft()
-        used = len(self._upserts_s)
-        logger.info(
-            "The workspace's rate limit is reached: %d of its upserts in the last %g s were this "
-            "sync's. From now on it paces itself, so that all syncs into the workspace come to "
-            "equal shares.",
-            used,
-            self.window_s,
-        )
-        self._share = max(_LEAST, _CUT * used)
-        if not used:
-            return self.window_s / self._share
-        return self._upserts_s[0] + self.window_s - now_s
+    def _about(self, mean_s: float) -> float:
+        return self._uniform(0.5, 1.5) * mean_s * self.window_s / DUST_WINDOW_S

@@ -1,13 +1,15 @@
-"""Lines on stdin to Airbyte messages, Airbyte messages to lines on stdout, nothing lost.
+"""Turns lines on stdin into Airbyte messages, and messages into lines on stdout, losing nothing.
 
-The CDK's own reader drops lines that it cannot parse, rounds long numbers and loses the fields of a
-STATE that it does not know; its writer leaves lines in a buffer.
+The CDK's own reader drops lines that it cannot parse, rounds long numbers and loses unknown fields
+of a STATE. Its writer leaves lines in a buffer.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import re
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -17,18 +19,10 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteMessageSerializer,
     AirbyteRecordMessage,
-    AirbyteStateBlob,
-    AirbyteStateMessage,
     AirbyteStateType,
-    AirbyteStreamState,
-    AirbyteStreamStatus,
-    AirbyteStreamStatusTraceMessage,
-    AirbyteTraceMessage,
-    StreamDescriptor,
     TraceType,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_dust import exact_json
 from destination_dust.errors import InputError
@@ -42,15 +36,15 @@ _INT64 = range(-(2**63), 2**63)
 _RECORD = Type.RECORD.value
 _STATE = Type.STATE.value
 _TRACE = Type.TRACE.value
-_NO_LETTERS = re.compile("[^A-Za-z]")
-_STATUSES = {status.value: status for status in AirbyteStreamStatus}
+_STATE_OF_A_STREAM = AirbyteStateType.STREAM.value
+_TRACES_OF_AN_END = (TraceType.STREAM_STATUS.value, TraceType.ERROR.value)
 
 
 @dataclass
 class StateLine(AirbyteMessage):
-    """A STATE as the line it came in: only so does it go back with all its fields.
+    """A STATE with the line it came in, which goes back unchanged and so with all its fields.
 
-    Its `state` is for reading only, and None where it is not that of one stream.
+    `state` is what the CDK reads of it: None unless it is the state of one stream.
     """
 
     line: bytes = b""
@@ -58,14 +52,30 @@ class StateLine(AirbyteMessage):
 
 @dataclass
 class UnreadLine(AirbyteMessage):
-    """A line that could not be read as a message, so that what was on it is not known."""
+    """A line of the input that could not be read: it may have held anything."""
+
+
+def stdin_lines() -> Iterator[bytes]:
+    """Yield the lines of the process's stdin.
+
+    Raises InputError when it is closed, or may not have been read to its end.
+    """
+    if sys.stdin is None:
+        raise _unreadable_stdin("it is closed")
+    yield from sys.stdin.buffer
+    if not _is_blocking(sys.stdin.fileno()):
+        raise _unreadable_stdin(
+            "another process made it non-blocking during the sync, so its end was not reached for "
+            "certain"
+        )
 
 
 def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
     They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that tell how a stream or the
-    source ended. Others are ignored, and so, with a warning, are lines that are no messages at all.
+    source ended, or how many records to expect. Others are ignored, and so, with a warning, are
+    lines that are not messages.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -78,13 +88,10 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
         if kind == _RECORD:
             yield AirbyteMessage(type=Type.RECORD, record=_record(content.get("record"), number))
         elif kind == _STATE:
-            if not isinstance(content.get("state"), dict):
-                raise _malformed(number, "it is a STATE without a 'state' object")
-            yield StateLine(type=Type.STATE, state=_stream_state(content["state"]), line=line)
+            yield from _state(content.get("state"), line, number)
         elif kind == _TRACE:
-            if (trace := _trace(content.get("trace"))) is not None:
-                yield AirbyteMessage(type=Type.TRACE, trace=trace)
-        elif _NO_LETTERS.sub("", kind).upper() == _RECORD:
+            yield from _trace(content.get("trace"), line)
+        elif kind.strip().upper() == _RECORD:
             raise _malformed(number, "its type is RECORD in other letters")
 
 
@@ -97,10 +104,6 @@ def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
 def _line(message: AirbyteMessage) -> bytes:
     if isinstance(message, StateLine):
         return message.line
-    status = message.connectionStatus
-    if status is not None and status.message:
-        # A failed validation quotes what the user entered, and older CDKs leave the key in it.
-        status.message = filter_secrets(status.message)
     return orjson.dumps(AirbyteMessageSerializer.dump(message))
 
 
@@ -108,15 +111,12 @@ def _lines(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its number and without BOM and line ending."""
     try:
         for number, line in enumerate(stdin, start=1):
-            # A BOM may begin any line: where files were concatenated, each brought its own.
+            # Any line may begin with a BOM: concatenated files each bring their own.
             line = line.removeprefix(_BOM).rstrip(b"\r\n")
             if line.strip(_WHITE_SPACE):
                 yield number, line
     except OSError as error:
-        raise InputError(
-            f"Could not read stdin: {error.strerror}. Check what the connector's stdin is "
-            "connected to: it takes the messages of the source."
-        ) from error
+        raise _unreadable_stdin(str(error.strerror)) from error
 
 
 def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
@@ -136,7 +136,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
         ignored += 1
         if ignored == 1:
             encoding = foreign_encoding(line)
-            logger.warning("Line %d of the input is no Airbyte message: ignored.", number)
+            logger.warning("Line %d of the input is not an Airbyte message: ignored.", number)
     if ignored and not has_message:
         hint = f" They look like {encoding}, and messages are UTF-8." if encoding else ""
         raise InputError(
@@ -144,7 +144,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
             "Check the source that wrote it."
         )
     if ignored > 1:
-        logger.warning("%d lines of the input were no Airbyte messages: ignored.", ignored)
+        logger.warning("%d lines of the input were not Airbyte messages: ignored.", ignored)
 
 
 def _parse(line: bytes, number: int) -> dict[str, Any] | None:
@@ -180,59 +180,45 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
         raise _malformed(number, "it is a RECORD without an integer 'emitted_at'")
     return AirbyteRecordMessage(
         stream=record["stream"],
-        # As in the catalog, an empty namespace is none.
-        namespace=namespace or None,
+        namespace=namespace,
         data=record["data"],
         emitted_at=emitted_at,
     )
 
 
-def _stream_state(state: dict[str, Any]) -> AirbyteStateMessage | None:
-    stream = state.get("stream")
-    if state.get("type") != AirbyteStateType.STREAM.value or not isinstance(stream, dict):
-        return None
-    descriptor = _descriptor(stream.get("stream_descriptor"))
-    if descriptor is None or not isinstance(stream.get("stream_state"), dict | None):
-        return None
-    content = stream.get("stream_state")
-    return AirbyteStateMessage(
-        type=AirbyteStateType.STREAM,
-        stream=AirbyteStreamState(
-            stream_descriptor=descriptor,
-            stream_state=AirbyteStateBlob(content) if isinstance(content, dict) else None,
-        ),
-    )
+def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:
+    """Yield the STATE, and an UnreadLine where it is a stream's and the CDK cannot read it."""
+    if not isinstance(state, dict):
+        raise _malformed(number, "it is a STATE without a 'state' object")
+    if state.get("type") != _STATE_OF_A_STREAM:
+        yield StateLine(type=Type.STATE, line=line)
+        return
+    message = _as_the_cdk_reads(line)
+    yield StateLine(type=Type.STATE, state=message.state, line=line)
+    if message.state is None:
+        yield message
 
 
-def _trace(trace: Any) -> AirbyteTraceMessage | None:
-    """Return a trace of an error, or of a known status of a stream, and None for any other."""
-    if not isinstance(trace, dict):
-        return None
-    if trace.get("type") == TraceType.ERROR.value:
-        return AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=0)
-    stream_status = trace.get("stream_status")
-    if not isinstance(stream_status, dict):
-        return None
-    descriptor = _descriptor(stream_status.get("stream_descriptor"))
-    status = stream_status.get("status")
-    if descriptor is None or not isinstance(status, str) or status not in _STATUSES:
-        return None
-    return AirbyteTraceMessage(
-        type=TraceType.STREAM_STATUS,
-        emitted_at=0,
-        stream_status=AirbyteStreamStatusTraceMessage(
-            stream_descriptor=descriptor, status=_STATUSES[status]
-        ),
-    )
+def _trace(trace: Any, line: bytes) -> Iterator[AirbyteMessage]:
+    """Yield the TRACE if it tells how a stream or the source ended, or how much there is to do."""
+    kind = trace.get("type") if isinstance(trace, dict) else None
+    if kind in _TRACES_OF_AN_END:
+        yield _as_the_cdk_reads(line)
+    elif kind == TraceType.ESTIMATE.value:
+        message = _as_the_cdk_reads(line)
+        if message.trace is not None:
+            yield message
 
 
-def _descriptor(descriptor: Any) -> StreamDescriptor | None:
-    if not isinstance(descriptor, dict):
-        return None
-    name, namespace = descriptor.get("name"), descriptor.get("namespace")
-    if not isinstance(name, str) or not (namespace is None or isinstance(namespace, str)):
-        return None
-    return StreamDescriptor(name=name, namespace=namespace or None)
+def _as_the_cdk_reads(line: bytes) -> AirbyteMessage:
+    """Return the message on the line, or an UnreadLine where the CDK has no place for its content.
+
+    Its serializer takes plain numbers, not the exact ones of a RECORD.
+    """
+    try:
+        return AirbyteMessageSerializer.load(json.loads(line))
+    except ValueError:
+        return UnreadLine(type=Type.LOG)
 
 
 def _int64(value: Any) -> int | None:
@@ -257,3 +243,19 @@ def _malformed(number: int, reason: str) -> InputError:
         f"Line {number} of the input is a malformed message: {reason}. The sync stops here, so "
         "that no record is lost: check the source that wrote it."
     )
+
+
+def _unreadable_stdin(reason: str) -> InputError:
+    return InputError(
+        f"Could not read stdin: {reason}. Check what the connector's stdin is connected to: it "
+        "takes the messages of the source."
+    )
+
+
+def _is_blocking(descriptor: int) -> bool:
+    """Return whether reading waits; to Python "nothing yet" is the end of the input otherwise."""
+    try:
+        return os.get_blocking(descriptor)
+    except (AttributeError, OSError):
+        # Windows has it since Python 3.12, and for pipes only.
+        return True

@@ -1,7 +1,7 @@
-"""Replacing a stream: which streams are replaced, which of them are complete, what is stale then.
+"""Replacing a stream: which streams are replaced, and which of them the source has sent in full.
 
-A stream that is being replaced is written like any other. At the end of the input, the documents
-that the sync did not bring are deleted, if it is certain that the source has sent the whole stream.
+A stream that is being replaced is written like any other. Old documents are deleted at the end of
+the input, and only when it is certain that the source has sent the whole stream.
 
 Sources: airbyte-platform, `CatalogGenerationSetter`, `AttemptHandler`, `RuntimeEnvVarFactory`,
 `StreamStatusCompletionTracker`, `MissingStateInjector`; PyAirbyte, `CatalogProvider`.
@@ -33,11 +33,11 @@ from destination_dust.stale import delete_stale
 from destination_dust.stream import Stream, StreamKey, stream_key
 from destination_dust.sync_start import SyncStart
 
-# With this the concurrent sources of Python's CDK end a stream that failed as one that did not.
-# Source: airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
+# Sources built with Python's CDK may end a stream with this state whether it failed or not. Source:
+# airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
 _STATE_OF_ANY_END = "__ab_no_cursor_state_message"
 
-# Why older documents of a stream are kept, and what to do.
+# Why old documents of a stream are kept, and what to do about it.
 _Reason = tuple[str, str]
 _NEXT_REFRESH = "The next refresh deletes them."
 _READ_INCREMENTALLY: _Reason = (
@@ -67,12 +67,22 @@ _NOT_TOLD: _Reason = (
     "image, set supports_refreshes to true in the row of its version in the table "
     "actor_definition_version of Airbyte's database.",
 )
+REASONS = (
+    _READ_INCREMENTALLY,
+    _UNREAD_LINES,
+    _AMBIGUOUS_TAGS,
+    _OTHER_NAMESPACE,
+    _LATER_ATTEMPT,
+    _NOT_FINISHED,
+    _NOT_TOLD,
+)
+"""All of them: docs/dust.md explains each."""
 
 
 class Replacements:
-    """The streams of a sync that are being replaced, what it brought, and whether that is all.
+    """The streams that a sync replaces: what it has sent of each, and whether that is everything.
 
-    `attempt` is the number of the job's attempt as the platform tells it: "0" is the first.
+    `attempt` is the number of the job's attempt that the platform reports: "0" is the first.
     """
 
     def __init__(
@@ -97,20 +107,20 @@ class Replacements:
         }
         self._origins = Counter(stream.tags for stream in streams.values())
         self._names_elsewhere: set[str] = set()
-        self._failures_are_told = False
+        self._reports_failures = False
         self._has_unread_lines = False
 
     def note(self, message: AirbyteMessage) -> None:
-        """Note what a message of the input tells about the streams."""
+        """Note what a message of the input says about the streams."""
         if isinstance(message, UnreadLine):
             self._has_unread_lines = True
         elif message.record is not None:
             self._note_record(stream_key(message.record.namespace, message.record.stream))
-        elif message.trace is not None:
-            self._failures_are_told = True
+        elif message.trace is not None and message.trace.estimate is None:
+            self._reports_failures = True
             status = message.trace.stream_status
-            if status is not None and (replaced := self._told_of(status.stream_descriptor)):
-                replaced.is_told_complete = status.status is AirbyteStreamStatus.COMPLETE
+            if status is not None and (replaced := self._with_status(status.stream_descriptor)):
+                replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
         elif message.state is not None and message.state.stream is not None:
             descriptor = message.state.stream.stream_descriptor
             replaced = self._replaced.get(stream_key(descriptor.namespace, descriptor.name))
@@ -118,16 +128,16 @@ class Replacements:
                 replaced.ends_with_last_state = replaced.is_last(message.state.stream.stream_state)
 
     def saw(self, document: Document, stored: Stored | None) -> None:
-        """Remember that Dust has this document of the source, `stored` if it was sent just now."""
+        """Remember that the source has this document; `stored` is None when it was unchanged."""
         if stored is not None:
             self._start.note(stored.created_ms)
         if replaced := self._replaced.get(document.stream.key):
             replaced.seen.append(id_hash(document.id))
 
     def delete_stale(self, client: DustClient, report: SyncReport) -> None:
-        """Delete the stale documents of each stream that is complete; warn where they are kept.
+        """Delete the stale documents of each complete stream, and warn where they are kept.
 
-        To be called at the end of the input. Raises DustError when one cannot be deleted.
+        Call it at the end of the input. Raises DustError when a document cannot be deleted.
         """
         complete = {}
         for replaced in self._replaced.values():
@@ -141,19 +151,19 @@ class Replacements:
     def _note_record(self, key: StreamKey) -> None:
         if replaced := self._replaced.get(key):
             replaced.has_records = True
-            replaced.is_told_complete = replaced.ends_with_last_state = False
+            replaced.is_reported_complete = replaced.ends_with_last_state = False
         elif key not in self._streams:
             self._names_elsewhere.add(key[1])
 
-    def _told_of(self, descriptor: StreamDescriptor) -> _Replaced | None:
+    def _with_status(self, descriptor: StreamDescriptor) -> _Replaced | None:
         replaced = self._replaced.get(stream_key(descriptor.namespace, descriptor.name))
         if descriptor.namespace or (replaced and not replaced.is_overwrite):
             return replaced
-        # PyAirbyte leaves the namespace out: the name alone decides, where it is unique.
+        # PyAirbyte leaves the namespace out, so a name that is unique is enough.
         return self._by_unique_name.get(descriptor.name)
 
     def _why_kept(self, replaced: _Replaced) -> _Reason | None:
-        """Return why older documents are kept, and None when the stream is complete and whole."""
+        """Return why old documents are kept, or None when the whole stream was certainly sent."""
         if replaced.is_overwrite and replaced.is_incremental:
             return _READ_INCREMENTALLY
         if self._has_unread_lines:
@@ -162,8 +172,8 @@ class Replacements:
             return _AMBIGUOUS_TAGS
         if replaced.stream.name in self._names_elsewhere:
             return _OTHER_NAMESPACE
-        if not replaced.is_told_complete:
-            if self._failures_are_told or not replaced.is_overwrite:
+        if not replaced.is_reported_complete:
+            if self._reports_failures or not replaced.is_overwrite:
                 return _NOT_FINISHED
             return None if replaced.ends_with_last_state else _NOT_TOLD
         is_whole = replaced.begins_anew_in_each_attempt or self._attempt == "0"
@@ -171,10 +181,10 @@ class Replacements:
 
 
 def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
-    """Return whether what Dust has of the stream is to be replaced by what the sync brings.
+    """Return whether the sync replaces what Dust has of the stream.
 
-    Where refreshes are on, the platform says so by the minimum of the generations to keep, under
-    whatever sync mode. Three ones are what PyAirbyte sends for every stream.
+    Where refreshes are on, the platform says so in any sync mode: the oldest generation to keep is
+    then the current one. PyAirbyte sends three ones for every stream, which means nothing.
     """
     if configured.destination_sync_mode is DestinationSyncMode.overwrite:
         return True
@@ -188,15 +198,18 @@ def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
 class _Replaced:
     stream: Stream
     configured: ConfiguredAirbyteStream
-    # The hashes of the ids that the sync brought: 8 bytes each.
+    # Hashes of the document ids that the sync has sent or found unchanged, 8 bytes each.
     seen: array[int] = field(default_factory=lambda: array("Q"))
     has_records: bool = False
-    is_told_complete: bool = False
+    is_reported_complete: bool = False
     ends_with_last_state: bool = False
 
     @property
     def is_overwrite(self) -> bool:
-        """Return whether the platform sends no status: with refreshes it sends append instead."""
+        """Return whether refreshes are off: where they are on, the platform sends append instead.
+
+        Where they are off, it sends no stream status either.
+        """
         return self.configured.destination_sync_mode is DestinationSyncMode.overwrite
 
     @property
@@ -205,16 +218,16 @@ class _Replaced:
 
     @property
     def begins_anew_in_each_attempt(self) -> bool:
-        """Return whether no attempt goes on where an earlier one stopped."""
+        """Return whether every attempt of a job sends the whole stream."""
         return self.is_overwrite or (
             not self.is_incremental and self.configured.stream.is_resumable is not True
         )
 
     def is_last(self, stream_state: Any) -> bool:
-        """Return whether nothing of the stream can follow a STATE of its own with this content.
+        """Return whether a STATE of the stream with this content shows that the stream has ended.
 
-        Without content it is how the platform clears a stream. With some, a source that cannot
-        resume midway sends it at the end, or the platform does so when the source has succeeded.
+        A null state clears a stream. Any other state ends a stream that cannot be resumed: its
+        source sends it once at the end, or the platform adds it when the source has succeeded.
         """
         if stream_state is None:
             return not self.has_records

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from airbyte_cdk.models import AirbyteRecordMessage
+from airbyte_cdk.models import AirbyteMessage, AirbyteRecordMessage
 
 from destination_dust.client import Wait
 from destination_dust.document import Document
@@ -18,6 +18,24 @@ logger = logging.getLogger("airbyte")
 
 PROGRESS_INTERVAL_S = 30.0
 
+_NO_PRIMARY_KEY = (
+    "Stream %s has no primary key: a record that changed becomes a second document, and the first "
+    "one stays until the stream is refreshed. Choose a primary key in the connection if there is "
+    "one."
+)
+_RECORD_WITHOUT_KEY = (
+    "Stream %s has a record without its primary key: its document id is made of a hash of the "
+    "record instead."
+)
+_KEY_INCOMPLETE = (
+    "Stream %s has a record with a part of its primary key null or missing. Before version 0.3.0 "
+    "such records had other document ids: their old documents stay until the stream is refreshed."
+)
+_UNDELETABLE = (
+    "Stream %s has a deleted record without a primary key: which document to delete is not known, "
+    "so it is stored like any other."
+)
+
 
 @dataclass
 class _Counts:
@@ -26,7 +44,6 @@ class _Counts:
     deleted: int = 0
     stale: int = 0
     without_key: int = 0
-    undeletable: int = 0
     retries: int = 0
     rate_limit_wait_s: float = 0.0
 
@@ -56,12 +73,20 @@ class SyncReport:
         self._counts = {key: _Counts() for key in streams}
         self._not_in_catalog: Counter[StreamKey] = Counter()
         self._kept: dict[StreamKey, str] = {}
+        self._estimates: dict[StreamKey, int] = {}
+        self._said: set[tuple[StreamKey, str]] = set()
 
     def __enter__(self) -> SyncReport:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
         self._summarise(has_failed=kind is not None)
+
+    def note(self, message: AirbyteMessage) -> None:
+        """Note how many records the source expects to send, if the message tells."""
+        estimate = message.trace.estimate if message.trace else None
+        if estimate is not None and estimate.row_estimate is not None:
+            self._estimates[stream_key(estimate.namespace, estimate.name)] = estimate.row_estimate
 
     def wait(self, wait: Wait) -> None:
         """Wait, as the client asks for, and go on telling progress."""
@@ -93,6 +118,7 @@ class SyncReport:
     def deleted(self, document: Document) -> None:
         """Count a document that was deleted, as its record was at the source."""
         self._counts[document.stream.key].deleted += 1
+        self._note_key(document)
         self._progress()
 
     def deleted_stale(self, stream: Stream) -> None:
@@ -137,24 +163,22 @@ class SyncReport:
             )
 
     def _note_key(self, document: Document) -> None:
+        """Say, once per stream, what a key that is missing or incomplete means in Dust."""
         key = document.stream.key
-        counts = self._counts[key]
-        if document.lacks_its_key:
-            counts.without_key += 1
-            if counts.without_key == 1:
-                logger.warning(
-                    "Stream %s has a record without its primary key: its document id is made of "
-                    "a hash of the record instead.",
-                    stream_name(key),
-                )
-        if document.is_deleted:
-            counts.undeletable += 1
-            if counts.undeletable == 1:
-                logger.warning(
-                    "Stream %s has a deleted record without a primary key: which document to "
-                    "delete is not known, so it is stored like any other.",
-                    stream_name(key),
-                )
+        self._counts[key].without_key += document.lacks_its_key
+        if not document.stream.primary_key:
+            self._say_once(logging.WARNING, key, _NO_PRIMARY_KEY)
+        elif document.key is None:
+            self._say_once(logging.WARNING, key, _RECORD_WITHOUT_KEY)
+        elif None in document.key:
+            self._say_once(logging.INFO, key, _KEY_INCOMPLETE)
+        if document.is_deleted and document.key is None:
+            self._say_once(logging.WARNING, key, _UNDELETABLE)
+
+    def _say_once(self, level: int, key: StreamKey, message: str) -> None:
+        if (key, message) not in self._said:
+            self._said.add((key, message))
+            logger.log(level, message, stream_name(key))
 
     def _progress(self, waiting: str = "") -> None:
         now_s = self._clock()
@@ -163,8 +187,9 @@ class SyncReport:
             return
         total = self._total
         logger.info(
-            "%s done (%s unchanged)%s, %s a minute%s.",
+            "%s%s done (%s unchanged)%s, %s a minute%s.",
             _number(total.done, "record"),
+            f" of about {sum(self._estimates.values()):,}" if self._estimates else "",
             f"{total.unchanged:,}",
             f", {_number(total.stale, 'stale document')} deleted" if total.stale else "",
             _number(round((total.upserted - self._last_upserted) * 60 / passed_s), "upsert"),

@@ -2,43 +2,75 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Collection
+from io import TextIOWrapper
+from types import FrameType
+from typing import NoReturn, cast
 
-from destination_dust.stdio import WholeLineWriter, take_over
-
-_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# A reader that takes longer for the rest of a line is not reading.
-_LINE_TIMEOUT_S = 0.5
+# By name: Windows has no SIGHUP.
+_ENDING_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
 def run() -> None:
     """Run DestinationDust on the command line's arguments."""
     started_s = time.monotonic()
-    _end_on_signals(take_over())
-    # Imported only now: loading the CDK takes a second, and until then Python as PID 1 of a
-    # container ignores signals.
+    _end_on_signals()
+    _prepare_stdin_and_stdout()
+    # A stdout that takes nothing any more is reported once, below, and not for each log line.
+    logging.raiseExceptions = False
+    # Imported only now: loading the CDK takes a second, and until signals are handled Python as
+    # PID 1 of a container ignores them.
     from destination_dust.destination import DestinationDust
 
-    DestinationDust(started_s=started_s).run(sys.argv[1:])
+    try:
+        DestinationDust(started_s=started_s).run(sys.argv[1:])
+        sys.stdout.flush()
+    except OSError as error:
+        # The CDK's handler of uncaught exceptions would write to stdout once more.
+        _end_without_stdout(error)
 
 
-def _end_on_signals(stdout: WholeLineWriter) -> None:
-    # What the shell or nohup had ignored stays ignored.
-    signals = [s for s in _ENDING_SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
-    # A handler would have to wait for the main thread, which may be in C code for long: a name
-    # look-up takes up to 20 s. A blocked signal goes to the thread that asks for it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    threading.Thread(target=_end_on_signal, args=(signals, stdout), daemon=True).start()
+def _end_on_signals() -> None:
+    for name in _ENDING_SIGNALS:
+        signum = getattr(signal, name, None)
+        # What the shell or nohup had ignored stays ignored.
+        if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _end)
 
 
-def _end_on_signal(signals: Collection[signal.Signals], stdout: WholeLineWriter) -> None:
-    signum = signal.sigwait(signals)
-    stdout.finish(_LINE_TIMEOUT_S)
+def _end(signum: int, _frame: FrameType | None) -> NoReturn:
     # Every line is flushed when it is written, so nothing waits in a buffer. A regular exit would
     # flush once more, and hang for as long as nobody reads the pipe.
     os._exit(128 + signum)
+
+
+def _prepare_stdin_and_stdout() -> None:
+    if sys.stdout is None:
+        sys.exit("Could not write to stdout: it is closed.")
+    cast(TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", line_buffering=True)
+    for stream in (sys.stdin, sys.stdout):
+        if stream is not None:
+            _make_blocking(stream.fileno())
+
+
+def _make_blocking(descriptor: int) -> None:
+    """Make Python's reads and writes wait, where another process has made a shared pipe not do so.
+
+    To Python, "nothing yet" would be the end of the input, and a full pipe an error.
+    """
+    # On Windows it is not there before Python 3.12, and then for pipes only.
+    with contextlib.suppress(AttributeError, OSError):
+        os.set_blocking(descriptor, True)
+
+
+def _end_without_stdout(error: OSError) -> NoReturn:
+    try:
+        print(f"Could not write to stdout: {error.strerror}.", file=sys.stderr, flush=True)
+    finally:
+        # A regular exit would try to write what is left in buffers.
+        os._exit(1)

@@ -1,4 +1,4 @@
-"""A configured stream: its name, its key, its tags; and what Dust takes of a text."""
+"""A configured stream: its name, key and tags; and how a text has to look for Dust."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ StreamKey = tuple[str | None, str]
 
 @dataclass(frozen=True)
 class Stream:
-    """What is fixed for a configured stream as long as a sync lasts.
+    """What stays the same for a configured stream during a sync.
 
-    `primary_key` holds one path of field names per part of the key. `shares_ids` says that another
-    stream of the catalog could come to the same document ids. A stream `is_deduped` when deletions
-    at the source are deletions in Dust.
+    `primary_key` holds one path of field names per part of the key. `shares_ids` means that another
+    stream of the catalog could have the same document ids, and `is_deduped` that a deletion at the
+    source is a deletion in Dust.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Stream:
 
     @property
     def key(self) -> StreamKey:
-        """Return what Airbyte looks the stream up by."""
+        """Return the namespace and name by which Airbyte looks up a stream."""
         return self.namespace, self.name
 
     @cached_property
@@ -53,15 +53,15 @@ class Stream:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Return the tags of each of the stream's documents, which say where they are from.
+        """Return the tags of the stream's documents: its name and its namespace.
 
-        No others, since Dust's agents are shown all tags of a document in each search result.
+        There are no other tags, because agents read all tags of a document in each search result.
         """
         return tuple(_tag(text) for text in self._names_as_tags)
 
     @property
     def has_exact_tags(self) -> bool:
-        """Return whether the tags hold the stream's names as they are, and in full."""
+        """Return whether the tags hold name and namespace unchanged and in full."""
         return self.tags == self._names_as_tags
 
     @property
@@ -71,16 +71,16 @@ class Stream:
 
     @property
     def id_prefix(self) -> str:
-        """Return what the ids of the stream's documents begin with.
+        """Return the beginning of all document ids of the stream.
 
-        Two streams could come to the same id where the prefix of one begins with that of the other:
-        `users` with the key `archive-7`, and `users-archive` with the key `7`.
+        Two streams can have the same id when one prefix begins with the other: `users` with the key
+        `archive-7`, and `users-archive` with the key `7`.
         """
         return id_safe(self.name) + "-"
 
 
 def stream_key(namespace: str | None, name: str) -> StreamKey:
-    """Return what to look a stream up by: an empty namespace is none."""
+    """Return the key of a stream: an empty namespace counts as none."""
     return namespace or None, name
 
 
@@ -91,9 +91,9 @@ def stream_name(key: StreamKey) -> str:
 
 
 def origin_of(tags: object) -> frozenset[str]:
-    """Return those of a document's tags that say from which stream it is.
+    """Return those of a document's tags that name its stream and namespace.
 
-    Empty for a document that no sync has written, and for what is not a list of tags.
+    Empty for a document that no sync has written.
     """
     if not isinstance(tags, list):
         return frozenset()
@@ -103,24 +103,24 @@ def origin_of(tags: object) -> frozenset[str]:
 
 
 def id_safe(text: str) -> str:
-    """Return the text with `_` for each character that a document id does not hold."""
+    """Return the text with `_` for each character that document ids do not have."""
     return _NOT_ID_SAFE.sub("_", text)
 
 
 def printable(text: str) -> str:
-    """Return the text with a space for each control character: Dust fails at a NUL."""
+    """Return the text with a space for each control character. Dust cannot store a NUL."""
     return text.translate(_CONTROL_TO_SPACE)
 
 
 def clip(text: str, utf16_units: int) -> str:
     """Return the text cut to a number of UTF-16 units, never inside a character.
 
-    Dust counts as JavaScript does, so an emoji counts twice. Lone surrogates, which cannot be sent,
-    become U+FFFD.
+    Dust counts as JavaScript does, so an emoji counts twice. A lone surrogate cannot be sent and
+    becomes U+FFFD.
     """
     if text.isascii():
         return text[:utf16_units]
-    # No character has less than one unit: what is cut here could not stay.
+    # Each character has at least one unit, so this cuts nothing that could stay.
     units = text[:utf16_units].encode("utf-16-le", "surrogatepass")
     whole = units.decode("utf-16-le", "replace")
     return whole.encode("utf-16-le")[: 2 * utf16_units].decode("utf-16-le", "ignore")

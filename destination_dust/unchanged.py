@@ -1,7 +1,7 @@
-"""Which records Dust has already, so that they need not be sent.
+"""Which records need not be sent, because Dust has them already.
 
-Dust takes 120 upserts a minute from a whole workspace, while its list shows 2,000 documents at
-once, with the hash of each.
+Dust takes 120 upserts a minute from a whole workspace, but lists 2,000 documents in one response,
+with the hash of each.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ SHORT_SYNC_UPSERTS = 100
 PAGE_DOCUMENTS = 2000
 MOST_LISTED = 500_000
 
-# In place of the fingerprint of a document that this sync wrote while the list was being read.
+# Stands for the fingerprint of a document that this sync wrote before it had read the whole list.
 _WRITTEN = b""
 
 
 class KnownDocuments:
     """The documents of a sync's streams that Dust has, as far as its list has been read.
 
-    A short sync does not read the list. It is a long one from its 100th upsert on, or once an
-    upsert is rate-limited: then it reads a page, and further ones as long as reading them has taken
-    less time than the upserts.
+    Only a long sync reads the list: one with more than 100 upserts, or with a rate-limited one. It
+    reads one page, and goes on as long as reading has taken less time than the upserts.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class KnownDocuments:
         self._is_read = False
         self._listed = 0
         self._listing_s = 0.0
-        # Whether an upsert of this sync was answered with the expected hash, once one can tell.
+        # Whether Dust has computed the hash of an upsert as expected; None while it is unknown.
         self._hashes_as_expected: bool | None = None
 
     def upsert(self, document: Document) -> Stored | None:
-        """Upsert the document, unless Dust has it already: then return None.
+        """Upsert the document and return what Dust says of it, or None when Dust has it already.
 
-        Raises DustError when Dust may not have it.
+        Raises DustError when Dust may not have the document.
         """
         self._is_long = self._is_long or self._upserts >= SHORT_SYNC_UPSERTS
         if self._has(document):
@@ -83,7 +82,7 @@ class KnownDocuments:
         return stored
 
     def forget(self, document: Document) -> None:
-        """No longer know the document from the list, since this sync has written or deleted it."""
+        """Forget what the list says of a document that this sync has written or deleted."""
         if self._is_read:
             self._known.pop(id_hash(document.id), None)
         else:
@@ -97,7 +96,7 @@ class KnownDocuments:
         return fingerprint != _WRITTEN and would_leave(document, fingerprint)
 
     def _has_after_all(self, document: Document) -> bool:
-        """Return whether Dust has the document whose upsert was rate-limited."""
+        """Return whether Dust has a document whose upsert was rate-limited."""
         self._count_time()
         self._is_long = True
         has_it = self._has(document)
@@ -105,7 +104,7 @@ class KnownDocuments:
         return has_it
 
     def _count_time(self) -> None:
-        """Add the time since the upsert began, or was last looked at, to that of all upserts."""
+        """Add the time since the upsert began, or was last looked at, to the time of upserts."""
         self._upserts_s += self._clock() - self._lap_s
 
     def _may_read_on(self) -> bool:
@@ -115,8 +114,8 @@ class KnownDocuments:
             return self._listing_s < self._upserts_s
         if self._hashes_as_expected is False:
             logger.info(
-                "Dust computes the hashes of documents in another way than this version of the "
-                "connector knows, so unchanged records are sent as well."
+                "Dust computes document hashes in a way that this version of the connector does "
+                "not know. Unchanged records are sent as well."
             )
             self._is_read = True
         return not self._is_read
@@ -144,7 +143,7 @@ class KnownDocuments:
                     self._known.setdefault(id_hash(listed["document_id"]), fingerprint)
 
     def _compare_hashes(self, document: Document, stored: Stored) -> None:
-        """Find out whether Dust computes hashes as expected: one that it did is enough."""
+        """Check whether Dust computes hashes as expected. One match is enough."""
         if self._hashes_as_expected or document.timestamp_ms is None:
             return
         expected = document_hash(document, stored_timestamp_ms(document.timestamp_ms))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 
@@ -27,6 +28,9 @@ WORLD = Options(
     workspaces_without_api=frozenset({"poor"}),
 )
 
+DOWN = b'{"error":{"type":"service_unavailable","message":"Down."}}'
+LIMITED = b'{"error":{"type":"rate_limit_error","message":"Too many."}}'
+
 
 @pytest.fixture(scope="module", params=["underscore", "hyphen"])
 def world(request: pytest.FixtureRequest) -> Iterator[LocalDust]:
@@ -46,12 +50,6 @@ def failure(config: Message) -> str:
 def test_the_right_settings_succeed(world: LocalDust) -> None:
     status = in_process.check({**world.config, "base_url": world.config["base_url"] + "/"})
     assert status.status is Status.SUCCEEDED
-
-
-def test_the_process_of_a_check_that_succeeds_says_so(dust: LocalDust) -> None:
-    run = connector.check(dust.config)
-    assert run.exit_code == 0
-    assert run.status == {"status": "SUCCEEDED"}
 
 
 def test_the_process_of_a_check_that_fails_says_why(dust: LocalDust) -> None:
@@ -109,6 +107,56 @@ def test_wrong_settings_are_named_with_what_to_do(
     message = failure({**world.config, **change})
     assert said in message
     assert advice in message
+
+
+def managed(is_managed: bool, can_write: bool) -> LocalDust:
+    source = DataSource("mine", "vlt_1", "dts_1", is_managed=is_managed)
+    keys = {"sk-mine": ApiKey("mine", can_write=can_write)}
+    return LocalDust(Options(api_keys=keys, data_sources=(source,)))
+
+
+@pytest.mark.parametrize(
+    ("is_managed", "can_write"), [(False, False), (True, True)], ids=["reads only", "managed"]
+)
+def test_a_key_that_may_only_read_fails_with_what_to_do(is_managed: bool, can_write: bool) -> None:
+    """A list alone does not show it: the sync would fail with its first record."""
+    with managed(is_managed, can_write) as dust:
+        message = failure(dust.config)
+    assert message.startswith(
+        "Could not write to the data source: Dust answered 403 data_source_auth_error"
+    )
+    assert "not one that a Dust connection manages" in message
+
+
+def test_a_check_leaves_no_trace(dust: LocalDust) -> None:
+    """It deletes an id that no record can have, and takes no slot of the rate limit."""
+    assert in_process.check(dust.config).status is Status.SUCCEEDED
+    *lists, probe = dust.requests
+    assert {one.method for one in lists} == {"GET"}
+    assert probe.method == "DELETE"
+    assert re.fullmatch(r"airbyte\.check\.[0-9a-f]{16}", probe.path.rpartition("/")[2])
+    assert dict(dust.documents) == {}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(status=403, body=b"<html>Blocked</html>"), id="a proxy's 403"),
+        pytest.param(Fault(status=401), id="a 401 without an envelope"),
+        pytest.param(Fault(status=503, body=DOWN), id="Dust is down"),
+        pytest.param(Fault(status=429, body=LIMITED), id="rate-limited"),
+        pytest.param(Fault(status=405), id="no such method"),
+        pytest.param(Fault(ending="reset"), id="reset"),
+        pytest.param(Fault(ending="closed"), id="closed"),
+    ],
+)
+def test_anything_but_dusts_own_refusal_of_the_delete_changes_nothing(
+    dust: LocalDust, fault: Fault
+) -> None:
+    """It is asked once."""
+    dust.faults = lambda request: fault if request.method == "DELETE" else None
+    assert in_process.check(dust.config).status is Status.SUCCEEDED
+    assert [one.method for one in dust.requests].count("DELETE") == 1
 
 
 def test_a_missing_setting_is_named_without_a_request(dust: LocalDust) -> None:

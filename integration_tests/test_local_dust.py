@@ -386,7 +386,7 @@ def try_upsert(store: DustStore, id_: str = "a", **body: Any) -> str:
 
 
 def test_the_rate_limit_is_a_sliding_window() -> None:
-    """A slot frees 60 s after the upsert that took it; a throttled request takes none."""
+    """A slot frees 60 s after the upsert that took it; a rate-limited request takes none."""
     now_s = [0.0]
     store = store_with_clock(now_s)
     outcomes = []

@@ -92,12 +92,15 @@ def test_what_airbyte_is_told() -> None:
 def test_the_version_is_the_same_everywhere() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     docs = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     released = re.search(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
-    in_the_docs = re.search(r"^\| (\d\S*) +\| (\S+)", docs, re.MULTILINE)
-    in_the_sql = re.search(r"docker_image_tag = '(\S+)'", docs)
+    in_the_docs = re.search(r"^(\d\S*) +\| (\S+)", docs, re.MULTILINE)
+    images = re.findall(r"destination-dust:([\w.]+)", readme + docs)
+    in_the_form = re.search(r"^Docker image tag \| `(\S+)`$", docs, re.MULTILINE)
     assert released
     assert in_the_docs
-    assert in_the_sql
+    assert len(images) > 5
+    assert in_the_form
     assert {
         destination_dust.__version__,
         project()["version"],
@@ -105,7 +108,8 @@ def test_the_version_is_the_same_everywhere() -> None:
         dockerfile().labels["io.airbyte.version"],
         released[1],
         in_the_docs[1],
-        in_the_sql[1],
+        in_the_form[1],
+        *images,
     } == {destination_dust.__version__}
     assert released[2] == in_the_docs[2]
 

@@ -15,7 +15,7 @@ from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import LocalDust, Options
 
 STREAMS = catalog(stream("users", "id"), stream("teams", "id"))
-LIMIT = 40
+LIMIT = 120
 WINDOW_S = 1.0
 
 
@@ -57,7 +57,7 @@ def test_a_window_used_up_by_somebody_else_is_waited_out() -> None:
 
 
 def test_a_429_that_never_ends_fails_in_dusts_words() -> None:
-    """After more than one window and less than five minutes, in a time that only waits pass."""
+    """After five windows of it, in a time that only waits pass."""
     now_s = 0.0
 
     def sleep(wait_s: float) -> None:
@@ -71,4 +71,4 @@ def test_a_429_that_never_ends_fails_in_dusts_words() -> None:
     assert done.error is not None
     assert done.error.failure_type is FailureType.transient_error
     assert "Dust answered 429 rate_limit_error" in str(done.error.message)
-    assert 60 < now_s < 300
+    assert 300 <= now_s < 330

@@ -54,6 +54,10 @@ def global_state(content: object) -> bytes:
 NULL_STATE = own_state(None)
 LEGACY_STATE = b'{"type":"STATE","state":{"data":{}}}'
 ANY_END = own_state({"__ab_no_cursor_state_message": True})
+ESTIMATE = (
+    b'{"type":"TRACE","trace":{"type":"ESTIMATE","emitted_at":1,'
+    b'"estimate":{"name":"users","type":"STREAM","row_estimate":2}}}'
+)
 ERROR = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":1,"error":{"message":"No."}}}'
 STATE_WITHOUT_CONTENT = own_state(None).replace(b', "stream_state": null', b"")
 
@@ -125,6 +129,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
             id="another stream's state after it",
         ),
         pytest.param(users(), [status("STARTED"), status("COMPLETE")], id="started, complete"),
+        pytest.param(users(), [ESTIMATE, own_state({})], id="an estimate is no failure"),
     ],
 )
 def test_what_a_complete_stream_did_not_write_is_deleted(

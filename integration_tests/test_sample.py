@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import subprocess
 import sys
 
+import pytest
 import requests
 
-from integration_tests.connector import ROOT, environment
+from integration_tests.connector import ROOT, Message, environment
+from integration_tests.sample.__main__ import differences
+from integration_tests.sample.source import CHANGED, GONE, first_day, next_day, records_of
 
 COMMAND = (sys.executable, "-m", "integration_tests.sample")
 
 
-def test_what_was_synced_stays_open_until_interrupted() -> None:
+def test_two_syncs_are_told_compared_and_shown_until_interrupted() -> None:
     command = [*COMMAND, "--keep", "0"]
     env = environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=env, text=True) as process:
         try:
             assert process.stdout
-            last = next(line for line in process.stdout if "until you press Ctrl-C" in line)
-            (url,) = re.findall(r"http://\S+/", last)
-            assert requests.get(f"{url}local/documents", timeout=10).json()["total"] == 110
+            said = [next(process.stdout)]
+            while "until you press Ctrl-C" not in said[-1]:
+                said.append(next(process.stdout))
+            first, second = (line for line in said if line.startswith("Sync "))
+            assert first == "Sync 1, 2,100 records: 2,100 sent, 0 unchanged, 0 deleted.\n"
+            assert re.search(
+                "2,097 records: [12][0-9]{2} sent .+ 1,[0-9]{3} unchanged, 3 del", second
+            )
+            assert sum(line.startswith("Compared: ") for line in said) == 2
+            (url,) = re.findall(r"http://\S+/", said[-1])
+            assert requests.get(f"{url}local/documents", timeout=10).json()["total"] == 2097
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=10) == 0
         finally:
@@ -39,3 +51,33 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert b"Is a local Dust running already?" in done.stderr
+
+
+def test_five_records_change_and_three_leave_the_source() -> None:
+    before = records_of(first_day())
+    after = records_of(next_day(first_day()))
+    assert len(before) == 2100
+    assert before.keys() - after.keys() == GONE
+    assert {id_ for id_, data in after.items() if data != before[id_]} == CHANGED
+    assert (len(CHANGED), len(GONE)) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "difference"),
+    [
+        pytest.param({}, "users-1 is not in Dust", id="missing"),
+        pytest.param(
+            {"users-1": {"id": 1}}, "users-1 has other contents in Dust", id="other contents"
+        ),
+        pytest.param(
+            {"users-1": {"id": 1, "name": "Ann"}, "users-2": {"id": 2}},
+            "users-2 is in Dust but not at the source",
+            id="one too many",
+        ),
+    ],
+)
+def test_each_difference_from_the_source_is_told(
+    stored: dict[str, Message], difference: str
+) -> None:
+    documents = {id_: {"text": json.dumps(data)} for id_, data in stored.items()}
+    assert differences(documents, {"users-1": {"id": 1, "name": "Ann"}}) == [difference]

@@ -65,10 +65,11 @@ def test_a_sync_asks_at_most_once_on_a_route_that_is_not_there(
 
 
 def test_write_says_nothing_but_states_and_logs(dust: LocalDust) -> None:
-    """Two lines of the log: the route, and the summary."""
+    """Three lines of the log: the route, and the summaries of the stream and of the sync."""
     run = connector.write(dust.config, USERS, [record("users", {"id": 1}), state(1)])
     assert Counter(message["type"] for message in run.messages) == {"STATE": 1, "LOG": 3}
-    assert "Stream 'users': 1 document upserted, 0 retries" in run.logs("INFO")[-1]
+    assert run.logs("INFO")[1].startswith("Stream 'users': 1 document upserted, ")
+    assert run.logs("INFO")[2].startswith("Sync finished in ")
     assert run.stderr == b""
 
 

@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 import requests_mock
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 from unit_tests.clock import Clock
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> None:
+    """Have the CDK forget the secrets of the test before, which it would mask."""
+    update_secrets([])
 
 
 @pytest.fixture

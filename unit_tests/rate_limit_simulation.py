@@ -1,113 +1,132 @@
-"""Connectors against Dust's rate limit at its real size, in virtual time."""
+"""Simulates connectors under Dust's rate limit, at its real size, and says what is promised."""
 
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from destination_dust.failures import Failure, Response
 from destination_dust.pacing import Pacer
+from destination_dust.retry import Retries
 
 LIMIT = 120
 WINDOW_S = 60.0
 MINUTE_S = 60.0
 
 # From a server next door to one that embeds a long text.
-ANSWER_TIMES_S = (0.001, 0.05, 0.2, 1.0)
+ANSWER_TIMES_S = (0.001, 0.05, 0.1, 0.2, 0.4, 1.0, 2.0, 4.0)
 
-# An upsert that has waited so long after 429s fails with the next one.
-PATIENCE_S = 3 * WINDOW_S
+RATE_LIMITED = Failure.of(Response(429, "https://dust.tt/"))
 
 
 class SlidingWindow:
     """The rate limit as Dust keeps it: a slot is free again a window after it was taken."""
 
     def __init__(self) -> None:
-        self._taken_s: deque[float] = deque()
+        self._free_s = deque([-math.inf] * LIMIT)
+
+    def next_free_s(self) -> float:
+        """Return when the next slot is free, or has been since."""
+        return self._free_s[0]
 
     def take(self, now_s: float) -> bool:
-        """Return whether there was a slot, which is then taken."""
-        while self._taken_s and now_s - self._taken_s[0] >= WINDOW_S:
-            self._taken_s.popleft()
-        if len(self._taken_s) >= LIMIT:
+        """Return whether there was a free slot, which is then taken."""
+        if now_s < self._free_s[0]:
             return False
-        self._taken_s.append(now_s)
+        self._free_s.popleft()
+        self._free_s.append(now_s + WINDOW_S)
         return True
 
 
 @dataclass
 class Connector:
-    """One sync that always has a record to upsert: when it begins, and what became of it."""
+    """One sync: when it starts, how many records it has, and what became of them."""
 
     start_s: float = 0.0
-    pacer: Pacer = field(init=False)
+    records: float = math.inf
     stored_s: list[float] = field(default_factory=list)
-    throttled_s: list[float] = field(default_factory=list)
-    # What an upsert has waited after 429s, and the most that one had waited when it met another.
-    throttled_wait_s: float = 0.0
-    most_waited_s: float = 0.0
+    rate_limited_s: list[float] = field(default_factory=list)
+
+    def start(self, chance: random.Random) -> float:
+        """Return when it sends the first upsert."""
+        self._now_s = self.start_s
+        self._pacer = Pacer(WINDOW_S, clock=lambda: self._now_s, uniform=chance.uniform)
+        self._retries = Retries(self._pacer, paced=True)
+        return self._now_s + self._pacer.wait_s()
+
+    def receive(self, now_s: float, *, is_stored: bool) -> float | None:
+        """Return when it sends the next upsert; None when it has finished or given up."""
+        self._now_s = now_s
+        if is_stored:
+            self._pacer.count()
+            self.stored_s.append(now_s)
+            self._retries = Retries(self._pacer, paced=True)
+            if len(self.stored_s) == self.records:
+                return None
+        else:
+            self.rate_limited_s.append(now_s)
+            wait_s = self._retries.wait_s(RATE_LIMITED)
+            if wait_s is None:
+                return None
+            self._now_s += wait_s
+        return self._now_s + self._pacer.wait_s()
 
 
 def simulate(
     *connectors: Connector,
-    end_s: float,
-    answer_s: float = 0.05,
-    seed: int = 1,
+    answer_s: float,
+    seed: int,
     others_s: Iterable[float] = (),
+    end_s: float = math.inf,
 ) -> None:
-    """Run the connectors, and single upserts of others at given times, against one rate limit.
+    """Run the connectors, and upserts of others at given times, against one rate limit.
 
-    Request and answer take half of `answer_s` each, give or take a half of that at random.
+    Request and response take half of `answer_s` each, give or take a half of that at random.
     """
-    now_s = 0.0
     limit = SlidingWindow()
     chance = random.Random(seed)
-    queue: list[tuple[float, int, str]] = [(at_s, -1, "other") for at_s in others_s]
+
+    def way_s() -> float:
+        return answer_s / 2 * chance.uniform(0.5, 1.5)
+
+    arrivals = [(at_s, -1) for at_s in others_s]
     for number, connector in enumerate(connectors):
-        connector.pacer = Pacer(WINDOW_S, clock=lambda: now_s)
-        queue.append((connector.start_s, number, "turn"))
-    heapq.heapify(queue)
+        arrivals.append((connector.start(chance) + way_s(), number))
+    heapq.heapify(arrivals)
 
-    while queue and queue[0][0] < end_s:
-        now_s, number, event = heapq.heappop(queue)
-        if event == "other":
-            limit.take(now_s)
-            continue
-        connector = connectors[number]
-        after_s = answer_s / 2 * chance.uniform(0.5, 1.5)
-        if event == "turn":
-            after_s, following = connector.pacer.wait_s(), "send"
-        elif event == "send":
-            following = "arrive"
-        elif event == "arrive":
-            following = "stored" if limit.take(now_s) else "throttled"
-        elif event == "stored":
-            connector.pacer.count()
-            connector.stored_s.append(now_s)
-            connector.throttled_wait_s = 0.0
-            after_s, following = 0.0, "turn"
-        else:
-            connector.throttled_s.append(now_s)
-            connector.most_waited_s = max(connector.most_waited_s, connector.throttled_wait_s)
-            after_s, following = connector.pacer.throttled_wait_s(), "turn"
-            connector.throttled_wait_s += after_s
-        heapq.heappush(queue, (now_s + after_s, number, following))
+    while arrivals and arrivals[0][0] < end_s:
+        at_s, number = heapq.heappop(arrivals)
+        is_stored = limit.take(at_s)
+        if number >= 0:
+            sent_s = connectors[number].receive(at_s + way_s(), is_stored=is_stored)
+            if sent_s is not None:
+                heapq.heappush(arrivals, (sent_s + way_s(), number))
 
 
-def within(times_s: Iterable[float], start_s: float, end_s: float | None = None) -> int:
-    """Return how many of the times lie from the start to before the end; a window's unless told."""
-    end_s = start_s + WINDOW_S if end_s is None else end_s
+def best_s(records: int, answer_s: float, earlier_s: Iterable[float] = ()) -> float:
+    """Return how long the records take where each is sent as soon as there is a free slot."""
+    limit = SlidingWindow()
+    for at_s in earlier_s:
+        limit.take(at_s)
+    at_s = answer_s / 2
+    for _ in range(records):
+        at_s = max(at_s, limit.next_free_s())
+        limit.take(at_s)
+        at_s += answer_s
+    return at_s - answer_s / 2
+
+
+def within(times_s: Iterable[float], start_s: float, end_s: float) -> int:
+    """Return how many of the times lie from the start to before the end."""
     return sum(start_s <= at_s < end_s for at_s in times_s)
 
 
-def most_in_a_window(times_s: list[float]) -> int:
-    """Return the largest number of the times, which are in order, that lie in one window."""
-    return max((within(times_s, at_s) for at_s in times_s), default=0)
-
-
-def jains_index(numbers: list[int]) -> float:
+def jains_index(numbers: Sequence[int]) -> float:
     """Return how equal the numbers are: 1 when all are the same, 1/n when one has it all.
 
     Source: Jain, Chiu, Hawe, "A quantitative measure of fairness and discrimination", 1984.
@@ -116,40 +135,53 @@ def jains_index(numbers: list[int]) -> float:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What came of a scenario: what is promised, as measured, and what each connector stored.
+class Promise:
+    """A figure and its bound, which is a least or a most one."""
 
-    The use is a part of the limit. 429s are those of one connector in one window: the mean in the
-    measured span, and the most in the whole run.
-    """
+    figure: str
+    least: float = -math.inf
+    most: float = math.inf
+    style: str = ".2f"
 
-    upserts: list[int]
-    jains_index: float
-    use: float
-    mean_429s: float
-    most_429s: int
-    most_waited_s: float
+    def __str__(self) -> str:
+        words, bound = ("at most", self.most) if self.most < math.inf else ("at least", self.least)
+        return f"{words} {bound:{self.style}}"
+
+    def worst(self, values: Iterable[float]) -> float:
+        """Return the value that is nearest to the bound, or furthest beyond it."""
+        return max(values) if self.most < math.inf else min(values)
+
+    def is_kept(self, value: float) -> bool:
+        """Return whether the value is within the bound."""
+        return self.least <= value <= self.most
+
+
+TIMES_THE_BEST = "time against the best possible"
+USE = "use of the limit"
+JAINS_INDEX = "Jain's index of the shares"
+AS_SLOTS_BECOME_FREE = "use of the limit in the first minute"
+WITH_ALL_SLOTS_FREE = "use of the limit in the second minute"
+
+FEW_429S = Promise("429s a minute for each, on average", most=20, style=".1f")
+# After five windows of nothing but 429s it would give up.
+PATIENT = Promise("longest wait of an upsert, in s", most=5 * WINDOW_S, style=".0f")
+ALWAYS = (FEW_429S, PATIENT)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Connectors that start one after another, and what is promised of them.
+    """What is promised in a situation, beside what is promised ALWAYS.
 
-    Shares and use are promised from `measured_from_s` on, the rest for the whole run.
+    It is measured for an answer time and a seed.
     """
 
-    connectors: int
-    apart_s: float
-    end_s: float
-    measured_from_s: float
-    least_jains_index: float
-    least_use: float
-    most_429s: int
+    name: str
+    measure: Callable[[float, int], dict[str, float]]
+    promises: tuple[Promise, ...]
+    connectors: int = 1
 
     def __str__(self) -> str:
-        if self.connectors == 1:
-            return "1 alone"
-        return f"{self.connectors}, {self.apart_s:g} s apart"
+        return self.name
 
     @property
     def answer_times_s(self) -> list[float]:
@@ -158,81 +190,142 @@ class Scenario:
             answer_s for answer_s in ANSWER_TIMES_S if self.connectors * WINDOW_S / answer_s > LIMIT
         ]
 
-    def missed(self, figures: Figures) -> list[str]:
-        """Return what falls short of the promise, in words."""
-        promises = {
-            f"Jain's index {figures.jains_index:.3f}, at least {self.least_jains_index} promised": (
-                figures.jains_index >= self.least_jains_index
-            ),
-            f"use {figures.use:.1%}, at least {self.least_use:.0%} promised": (
-                figures.use >= self.least_use
-            ),
-            f"{figures.most_429s} 429s in a window, at most {self.most_429s} promised": (
-                figures.most_429s <= self.most_429s
-            ),
-            f"429 after {figures.most_waited_s:.0f} s of waiting, fails after {PATIENCE_S:.0f}": (
-                figures.most_waited_s < PATIENCE_S
-            ),
+    def missed(self, answer_s: float, seed: int) -> list[str]:
+        """Return the promises that are not kept, in words."""
+        figures = self.measure(answer_s, seed)
+        return [
+            f"{promise.figure}: {figures[promise.figure]:{promise.style}}, {promise} promised"
+            for promise in (*self.promises, *ALWAYS)
+            if not promise.is_kept(figures[promise.figure])
+        ]
+
+
+def _waiting(connectors: Sequence[Connector], end_s: float) -> dict[str, float]:
+    """Return what waiting cost the connectors: the figures of the worst of them."""
+    return {
+        FEW_429S.figure: max(
+            len(one.rate_limited_s) / ((end_s - one.start_s) / MINUTE_S) for one in connectors
+        ),
+        PATIENT.figure: max(
+            later_s - earlier_s
+            for one in connectors
+            for earlier_s, later_s in pairwise([one.start_s, *one.stored_s, end_s])
+        ),
+    }
+
+
+def _finite(records: int, most: float, *, burst: int = 0) -> Scenario:
+    """A sync of so many records, alone or right after somebody else's burst of 12 s."""
+    burst_s = [12 * (number / burst - 1) for number in range(burst)]
+
+    def measure(answer_s: float, seed: int) -> dict[str, float]:
+        connector = Connector(records=records)
+        simulate(connector, answer_s=answer_s, seed=seed, others_s=burst_s)
+        took_s = connector.stored_s[-1]
+        return {
+            TIMES_THE_BEST: took_s / best_s(records, answer_s, burst_s),
+            **_waiting([connector], took_s),
         }
-        return [promise for promise, is_kept in promises.items() if not is_kept]
 
-
-def _alone() -> Scenario:
     return Scenario(
-        connectors=1,
-        apart_s=0.0,
-        end_s=8 * MINUTE_S,
-        measured_from_s=0.0,
-        least_jains_index=1.0,
-        least_use=0.97,
-        most_429s=3,
+        f"{records} records after somebody's {burst}" if burst else f"{records} records alone",
+        measure,
+        (Promise(TIMES_THE_BEST, most=most),),
     )
 
 
-def _soon(connectors: int) -> Scenario:
+def _use(connectors: Sequence[Connector], from_s: float, end_s: float) -> float:
+    stored = sum(within(one.stored_s, from_s, end_s) for one in connectors)
+    return stored / (LIMIT * (end_s - from_s) / WINDOW_S)
+
+
+def _others_stop(
+    per_minute: int, least_in_the_first: float, least_in_the_second: float
+) -> Scenario:
+    """Somebody else's upserts, evenly spaced, end after ten minutes.
+
+    At 0.4 s an upsert is hardly faster than the limit: what is late is not caught up at once.
+    """
+    stop_s = 10 * MINUTE_S
+    others_s = [number * MINUTE_S / per_minute for number in range(10 * per_minute)]
+
+    def measure(answer_s: float, seed: int) -> dict[str, float]:
+        one = [Connector()]
+        end_s = stop_s + 2 * WINDOW_S
+        simulate(*one, answer_s=answer_s, seed=seed, others_s=others_s, end_s=end_s)
+        return {
+            AS_SLOTS_BECOME_FREE: _use(one, stop_s, stop_s + WINDOW_S),
+            WITH_ALL_SLOTS_FREE: _use(one, stop_s + WINDOW_S, end_s),
+            **_waiting(one, end_s),
+        }
+
     return Scenario(
-        connectors=connectors,
-        apart_s=60.0,
-        end_s=8 * MINUTE_S,
-        measured_from_s=5 * MINUTE_S,
-        least_jains_index=0.9,
-        least_use=0.96,
-        most_429s=30,
+        f"others stop that sent {per_minute} a minute",
+        measure,
+        (
+            Promise(AS_SLOTS_BECOME_FREE, least=least_in_the_first, style=".1%"),
+            Promise(WITH_ALL_SLOTS_FREE, least=least_in_the_second, style=".1%"),
+        ),
     )
 
 
-def _in_the_long_run(connectors: int) -> Scenario:
-    return Scenario(
-        connectors=connectors,
-        apart_s=90.0,
-        end_s=30 * MINUTE_S,
-        measured_from_s=15 * MINUTE_S,
-        least_jains_index=0.95,
-        least_use=0.96,
-        most_429s=30,
+def _in_the_long_run() -> Scenario:
+    return _sharing("alone, minute 5 to 35", 1, 0.0, 5, 35, least_jains_index=1.0, least_use=0.98)
+
+
+def _soon(connectors: int, least_jains_index: float) -> Scenario:
+    name = f"{connectors} that start 60 s apart, minute 5 to 8"
+    return _sharing(name, connectors, 60.0, 5, 8, least_jains_index=least_jains_index)
+
+
+def _later(connectors: int) -> Scenario:
+    name = "2 to 10 that start 90 s apart, minute 15 to 30"
+    return _sharing(name, connectors, 90.0, 15, 30, least_jains_index=0.93)
+
+
+def _sharing(
+    name: str,
+    connectors: int,
+    apart_s: float,
+    from_min: int,
+    end_min: int,
+    *,
+    least_jains_index: float,
+    least_use: float = 0.95,
+) -> Scenario:
+    """Connectors that start one after another, of which shares and use are measured later."""
+    from_s, end_s = from_min * MINUTE_S, end_min * MINUTE_S
+
+    def measure(answer_s: float, seed: int) -> dict[str, float]:
+        each = [Connector(number * apart_s) for number in range(connectors)]
+        simulate(*each, answer_s=answer_s, seed=seed, end_s=end_s)
+        return {
+            JAINS_INDEX: jains_index([within(one.stored_s, from_s, end_s) for one in each]),
+            USE: _use(each, from_s, end_s),
+            **_waiting(each, end_s),
+        }
+
+    promises = (
+        Promise(JAINS_INDEX, least=least_jains_index, style=".3f"),
+        Promise(USE, least=least_use, style=".1%"),
     )
+    return Scenario(name, measure, promises[connectors == 1 :], connectors)
 
 
 SCENARIOS = (
-    _alone(),
-    *(_soon(connectors) for connectors in (2, 3, 5)),
-    *(_in_the_long_run(connectors) for connectors in (2, 5, 10)),
+    _finite(200, 1.3),
+    _finite(300, 1.15),
+    _finite(360, 1.25),
+    _finite(600, 1.15),
+    _in_the_long_run(),
+    *(_finite(110, 1.5, burst=burst) for burst in (109, 120)),
+    *(_finite(300, 1.15, burst=burst) for burst in (109, 120)),
+    _others_stop(30, 0.7, 0.92),
+    _others_stop(60, 0.7, 0.92),
+    _others_stop(90, 0.85, 0.92),
+    _others_stop(119, 0.95, 0.95),
+    _soon(2, 0.93),
+    _soon(3, 0.93),
+    _soon(5, 0.85),
+    *(_later(connectors) for connectors in range(2, 11)),
 )
-
-
-def measure(scenario: Scenario, answer_s: float, seed: int) -> Figures:
-    """Run a scenario."""
-    connectors = [Connector(number * scenario.apart_s) for number in range(scenario.connectors)]
-    simulate(*connectors, end_s=scenario.end_s, answer_s=answer_s, seed=seed)
-    from_s, end_s = scenario.measured_from_s, scenario.end_s
-    windows = (end_s - from_s) / WINDOW_S
-    upserts = [within(connector.stored_s, from_s, end_s) for connector in connectors]
-    refusals = sum(within(connector.throttled_s, from_s, end_s) for connector in connectors)
-    return Figures(
-        upserts=upserts,
-        jains_index=jains_index(upserts),
-        use=sum(upserts) / (LIMIT * windows),
-        mean_429s=refusals / (len(connectors) * windows),
-        most_429s=max(most_in_a_window(connector.throttled_s) for connector in connectors),
-        most_waited_s=max(connector.most_waited_s for connector in connectors),
-    )

@@ -16,7 +16,7 @@ import requests_mock
 import urllib3
 from airbyte_cdk.models import FailureType
 
-from destination_dust.client import DustClient
+from destination_dust.client import DustClient, Wait
 from destination_dust.config import DustConfig
 from destination_dust.document import Document
 from destination_dust.errors import (
@@ -25,7 +25,6 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.retry import Effort
 from unit_tests.builders import EVENTS, USERS, document_of
 from unit_tests.clock import Clock
 
@@ -35,7 +34,7 @@ BASE = "https://dust.tt/api/v1/w/w1/spaces/vlt_1"
 HYPHEN = f"{BASE}/data-sources/dts_1/documents"
 UNDERSCORE = f"{BASE}/data_sources/dts_1/documents"
 
-Answer = dict[str, Any]
+Response = dict[str, Any]
 
 
 def user(id_: int = 1, **data: object) -> Document:
@@ -52,23 +51,29 @@ LIGHT_DOCUMENT = {
 }
 
 
-def stored(**document: object) -> Answer:
+def stored(**document: object) -> Response:
     """Return the answer to an upsert; with a `document_id` as Dust's whole answer has it."""
     return {"json": {"document": {**LIGHT_DOCUMENT, **document}, "data_source": {}}}
 
 
-def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Answer:
+def refusal(status: int, type_: str = "some_error", message: str = "No.") -> Response:
     return {"status_code": status, "json": {"error": {"type": type_, "message": message}}}
 
 
-NOT_FOUND: Answer = {"status_code": 404, "text": "404 Not Found"}
-LISTED: Answer = {"json": {"documents": [], "total": 0}}
-DELETED: Answer = {"json": {"document": {"document_id": "users-1"}}}
+NOT_FOUND: Response = {"status_code": 404, "text": "404 Not Found"}
+LISTED: Response = {"json": {"documents": [], "total": 0}}
+DELETED: Response = {"json": {"document": {"document_id": "users-1"}}}
 
 
 @pytest.fixture
-def client(waits: list[float]) -> DustClient:
-    return DustClient(CONFIG, sleep=waits.append)
+def waits() -> list[Wait]:
+    """The waits there were, none of which took any time."""
+    return []
+
+
+@pytest.fixture
+def client(waits: list[Wait]) -> DustClient:
+    return DustClient(CONFIG, wait=waits.append)
 
 
 def failure_of(call: Callable[[], object], kind: type[DustError]) -> str:
@@ -104,20 +109,30 @@ def test_an_upsert_sends_the_whole_body_to_the_first_route(
 
 
 def test_every_request_has_timeouts(http: requests_mock.Mocker, client: DustClient) -> None:
-    """Connect 10 s, read 120 s: Dust embeds the text before it answers."""
+    """Connect 10 s, read 300 s: Dust embeds the text before it answers."""
     http.get(HYPHEN, **LISTED)
     http.post(f"{HYPHEN}/users-1", **stored())
     client.check_connection()
     client.upsert_document(user())
-    assert [request.timeout for request in http.request_history] == [(10, 120)] * 2
+    assert [request.timeout for request in http.request_history] == [(10, 300)] * 2
 
 
-@pytest.mark.parametrize("elsewhere", ["https://elsewhere.example/", "http://[::1"])
+def test_a_silent_server_has_five_seconds_to_say_whether_the_key_may_write(
+    http: requests_mock.Mocker, client: DustClient
+) -> None:
+    http.get(HYPHEN, **LISTED)
+    http.delete(requests_mock.ANY, exc=requests.exceptions.ReadTimeout)
+    client.check_connection()
+    client.check_write_access()
+    assert http.last_request.timeout == (10, 5)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(
-    http: requests_mock.Mocker, client: DustClient, status: int, elsewhere: str
+    http: requests_mock.Mocker, client: DustClient, status: int
 ) -> None:
     """The POST would become a GET: a 200, and nothing stored."""
+    elsewhere = "https://elsewhere.example/"
     http.post(f"{HYPHEN}/users-1", status_code=status, headers={"Location": elsewhere})
     http.get("https://elsewhere.example/", **stored())
     http.post("https://elsewhere.example/", **stored())
@@ -178,7 +193,7 @@ def test_a_page_is_what_dust_lists(http: requests_mock.Mocker, client: DustClien
     page = [{"document_id": "users-1", "tags": []}, {"document_id": "users-2", "tags": []}]
     url = f"{HYPHEN}?limit=1000&offset=2000"
     http.get(url, complete_qs=True, json={"documents": page, "total": 0})
-    assert client.list_documents(limit=1000, offset=2000) == page
+    assert client.list_documents(limit=1000, offset=2000).documents == page
 
 
 @pytest.mark.parametrize(
@@ -249,7 +264,9 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
         f"{UNDERSCORE}/users-2",
         f"{UNDERSCORE}/users-3",
     ]
-    assert caplog.messages == ["dust.tt serves documents under /data_sources/: keeping to that."]
+    assert caplog.messages == [
+        "dust.tt uses the path /data_sources/ instead of /data-sources/, as Dust normally does."
+    ]
 
 
 def test_the_first_route_is_not_worth_a_word(
@@ -330,27 +347,28 @@ RETRYABLE: list[Any] = [
 def test_what_can_pass_is_tried_three_times_more(
     http: requests_mock.Mocker,
     client: DustClient,
-    waits: list[float],
+    waits: list[Wait],
     caplog: pytest.LogCaptureFixture,
-    answer: Answer,
+    answer: Response,
 ) -> None:
     """With growing waits, each of them logged; then the sync may go on another day."""
     http.post(f"{HYPHEN}/users-1", [answer])
     failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
     assert http.call_count == 4
-    assert client.efforts == {USERS.key: Effort(retries=3)}
-    assert [1 <= waits[0] <= 1.5, 2 <= waits[1] <= 3, 4 <= waits[2] <= 6] == [True] * 3
-    assert len(waits) == len(caplog.messages) == 3
+    first, second, third = (wait.seconds for wait in waits)
+    assert [1 <= first <= 1.5, 2 <= second <= 3, 4 <= third <= 6] == [True] * 3
+    assert all(wait == Wait(wait.seconds, False, USERS) for wait in waits)
+    assert len(caplog.messages) == 3
     assert "Retry 1 in " in caplog.messages[0]
 
 
 @pytest.mark.parametrize("answer", RETRYABLE)
 def test_a_retry_that_succeeds_is_the_end_of_it(
-    http: requests_mock.Mocker, client: DustClient, answer: Answer
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], answer: Response
 ) -> None:
     http.post(f"{HYPHEN}/users-1", [answer, stored()])
     client.upsert_document(user())
-    assert client.efforts == {USERS.key: Effort(retries=1)}
+    assert len(waits) == 1
     bodies = [request.body for request in http.request_history]
     assert len(bodies) == 2
     assert bodies[0] == bodies[1]
@@ -358,43 +376,41 @@ def test_a_retry_that_succeeds_is_the_end_of_it(
 
 @pytest.mark.parametrize(
     ("header", "expected_s"),
-    [("7", 7), ("4000", 300), ("date", 190)],
-    ids=["seconds", "at most five minutes", "date"],
+    [("7", 7), ("4000", 300), ("9" * 5000, 300), ("date", 190)],
+    ids=["seconds", "at most five minutes", "for ever", "date"],
 )
 def test_retry_after_is_obeyed(
     http: requests_mock.Mocker,
     client: DustClient,
-    waits: list[float],
+    waits: list[Wait],
     header: str,
     expected_s: float,
 ) -> None:
     if header == "date":
         soon = datetime.now(timezone.utc) + timedelta(seconds=200)
         header = format_datetime(soon, usegmt=True)
-    throttled = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
-    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    rate_limited = {**refusal(429, "rate_limit_error"), "headers": {"Retry-After": header}}
+    http.post(f"{HYPHEN}/users-1", [rate_limited, stored()])
     client.upsert_document(user())
-    (wait_s,) = waits
-    assert expected_s <= wait_s <= expected_s + 15
-    assert client.efforts == {USERS.key: Effort(retries=1, rate_limit_wait_s=wait_s)}
+    (wait,) = waits
+    assert expected_s <= wait.seconds <= expected_s + 15
+    assert wait == Wait(wait.seconds, True, USERS)
 
 
-@pytest.mark.parametrize(
-    "header", ["soon", "-5", "1.5", "9" * 5000, "Wed, 21 Oct 99999 07:28:00 GMT"]
-)
+@pytest.mark.parametrize("header", ["soon", "-5", "1.5", "Wed, 21 Oct 99999 07:28:00 GMT"])
 def test_a_retry_after_that_is_no_time_is_ignored(
-    http: requests_mock.Mocker, client: DustClient, waits: list[float], header: str
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], header: str
 ) -> None:
-    throttled = {**refusal(503), "headers": {"Retry-After": header}}
-    http.post(f"{HYPHEN}/users-1", [throttled, stored()])
+    rate_limited = {**refusal(503), "headers": {"Retry-After": header}}
+    http.post(f"{HYPHEN}/users-1", [rate_limited, stored()])
     client.upsert_document(user())
-    assert client.efforts == {USERS.key: Effort(retries=1)}
-    assert 1 <= waits[0] <= 1.5
+    (wait,) = waits
+    assert 1 <= wait.seconds <= 1.5
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 307, 400, 401, 403, 405, 409, 413, 422])
 def test_nothing_else_is_retried(
-    http: requests_mock.Mocker, client: DustClient, waits: list[float], status: int
+    http: requests_mock.Mocker, client: DustClient, waits: list[Wait], status: int
 ) -> None:
     http.post(f"{HYPHEN}/users-1", status_code=status)
     with pytest.raises(DustError):
@@ -409,39 +425,63 @@ def test_nothing_else_is_retried(
 @pytest.fixture
 def timed(clock: Clock) -> DustClient:
     """A client for which only waits take time."""
-    return DustClient(CONFIG, clock=clock, sleep=clock.sleep)
+    return DustClient(CONFIG, clock=clock, wait=lambda wait: clock.sleep(wait.seconds))
 
 
-THROTTLED = refusal(429, "rate_limit_error")
+RATE_LIMITED = refusal(429, "rate_limit_error")
 
 
-def test_a_429_is_waited_out_until_a_slot_of_the_clients_own_is_free(
+def test_whoever_has_had_all_slots_waits_until_the_oldest_is_free(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
     """And the upsert after it waits for its turn, too."""
-    http.post(f"{HYPHEN}/users-1", **stored())
-    http.post(f"{HYPHEN}/users-2", [THROTTLED, stored()])
-    timed.upsert_document(user(1))
+    http.post(f"{HYPHEN}/users-1", [*[stored()] * 120, RATE_LIMITED, stored()])
+    timed.upsert_document(user())
     clock.now_s += 10
-    timed.upsert_document(user(2))
-    assert clock.waits_s == [50]
-    timed.upsert_document(user(1))
-    assert clock.waits_s[1] > 0
-    assert timed.efforts[USERS.key].rate_limit_wait_s == sum(clock.waits_s)
+    for _ in range(120):
+        timed.upsert_document(user())
+    assert sum(clock.waits_s) == pytest.approx(50)
+    timed.upsert_document(user())
+    assert sum(clock.waits_s) > 50
 
 
 def test_an_upsert_that_failed_may_have_taken_a_slot(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [refusal(503), THROTTLED, stored()])
-    timed.upsert_document(user())
+    http.post(f"{HYPHEN}/users-1", [refusal(503), *[stored()] * 119, RATE_LIMITED, stored()])
+    for _ in range(120):
+        timed.upsert_document(user())
     assert sum(clock.waits_s) == pytest.approx(60)
 
 
-def test_a_throttled_upsert_has_taken_no_slot(
+def test_waiting_for_the_rate_limit_is_ordinary_and_another_retry_is_a_warning(
+    http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, RATE_LIMITED, refusal(503), stored()])
+    with caplog.at_level(logging.INFO, "airbyte"):
+        timed.upsert_document(user())
+    (waiting, retry) = caplog.records
+    assert (waiting.levelname, waiting.message) == (
+        "INFO",
+        "Dust's rate limit is reached (120 upserts a minute for the whole workspace): waiting.",
+    )
+    assert retry.levelname == "WARNING"
+    assert "Dust answered 503" in retry.message
+
+
+def test_a_429_on_a_list_is_a_warning(
+    http: requests_mock.Mocker, timed: DustClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The limit of upserts does not explain it."""
+    http.get(HYPHEN, [RATE_LIMITED, LISTED])
+    timed.list_documents(limit=1)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_rate_limited_upsert_has_taken_no_slot(
     http: requests_mock.Mocker, timed: DustClient, clock: Clock
 ) -> None:
-    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, stored()])
     timed.upsert_document(user())
     assert sum(clock.waits_s) < 10
 
@@ -452,30 +492,32 @@ def test_a_list_and_a_delete_take_no_slot(
     """The rate limit is one of upserts."""
     http.get(HYPHEN, **LISTED)
     http.delete(f"{HYPHEN}/users-1", **DELETED)
-    http.post(f"{HYPHEN}/users-1", [THROTTLED, stored()])
+    http.post(f"{HYPHEN}/users-1", [RATE_LIMITED, stored()])
     timed.list_documents(limit=1)
     timed.delete_document("users-1", USERS)
     timed.upsert_document(user())
     assert sum(clock.waits_s) < 10
 
 
-def test_nothing_is_tried_again_beyond_the_time_limit(
-    http: requests_mock.Mocker, clock: Clock
+@pytest.mark.parametrize(
+    ("answer", "waits"),
+    [
+        pytest.param(refusal(503), 1, id="backoff"),
+        pytest.param({**refusal(503), "headers": {"Retry-After": "15"}}, 0, id="Retry-After"),
+        pytest.param(RATE_LIMITED, 1, id="rate limit"),
+    ],
+)
+def test_nothing_is_tried_again_after_a_wait_longer_than_the_longest(
+    http: requests_mock.Mocker, clock: Clock, answer: Response, waits: int
 ) -> None:
-    http.get(HYPHEN, **refusal(503))
-    limited = DustClient(CONFIG, time_limit_s=5, clock=clock, sleep=clock.sleep)
-    message = failure_of(limited.check_connection, DustUnavailableError)
-    assert "Dust answered 503" in message
-    assert len(clock.waits_s) == 2
-
-
-def test_a_request_may_take_the_time_that_is_left(http: requests_mock.Mocker, clock: Clock) -> None:
-    http.get(HYPHEN, [refusal(503), LISTED])
-    limited = DustClient(CONFIG, time_limit_s=45, clock=clock, sleep=clock.sleep)
-    limited.check_connection()
-    first, second = (request.timeout for request in http.request_history)
-    assert first == (10, 45)
-    assert second == pytest.approx((10, 45 - sum(clock.waits_s)))
+    http.get(HYPHEN, **answer)
+    hasty = DustClient(
+        CONFIG, longest_wait_s=2, clock=clock, wait=lambda wait: clock.sleep(wait.seconds)
+    )
+    message = failure_of(hasty.check_connection, DustUnavailableError)
+    assert f"Dust answered {answer['status_code']}" in message
+    assert len(clock.waits_s) == waits
+    assert http.call_count == waits + 1
 
 
 # Errors

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from destination_dust.config import DustConfig, secrets_in
+from destination_dust.config import DustConfig, register_secrets, secrets_in
 from destination_dust.errors import DustConfigError
 
 KEY = "sk-hunter2"
@@ -43,8 +45,8 @@ def test_white_space_around_a_value_is_dropped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_key", *IDS])
-@pytest.mark.parametrize("value", ["", " \n"], ids=["empty", "blank"])
-def test_a_required_value_must_not_be_blank(name: str, value: str) -> None:
+@pytest.mark.parametrize("value", ["", " \n", None], ids=["empty", "blank", "null"])
+def test_a_required_value_must_not_be_blank(name: str, value: str | None) -> None:
     assert refusal(**{name: value}) == f"{name} is missing or blank: it is required."
 
 
@@ -58,7 +60,7 @@ def test_a_required_value_must_not_be_missing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["api_key", *IDS, "base_url"])
-@pytest.mark.parametrize("value", [5, 1.5, ["hunter2"], {"hunter2": 1}, True, None])
+@pytest.mark.parametrize("value", [5, 1.5, ["hunter2"], {"hunter2": 1}, True])
 def test_a_value_must_be_a_string(name: str, value: Any) -> None:
     assert refusal(**{name: value}) == f"{name} must be a string."
 
@@ -137,7 +139,9 @@ def test_the_key_is_not_in_the_settings_repr() -> None:
 @pytest.mark.parametrize(
     ("entered", "used"),
     [
-        pytest.param("", "https://dust.tt", id="blank"),
+        pytest.param("", "https://dust.tt", id="empty"),
+        pytest.param(" \n", "https://dust.tt", id="blank"),
+        pytest.param(None, "https://dust.tt", id="null"),
         pytest.param("https://dust.tt", "https://dust.tt", id="us"),
         pytest.param("https://eu.dust.tt/", "https://eu.dust.tt", id="trailing-slash"),
         pytest.param("HTTPS://EU.Dust.TT", "https://eu.dust.tt", id="upper-case"),
@@ -151,7 +155,9 @@ def test_the_key_is_not_in_the_settings_repr() -> None:
         pytest.param("http://127.0.0.1:80", "http://127.0.0.1", id="default-port-of-http"),
     ],
 )
-def test_a_base_url_is_scheme_and_host_without_a_trailing_slash(entered: str, used: str) -> None:
+def test_a_base_url_is_scheme_and_host_without_a_trailing_slash(
+    entered: str | None, used: str
+) -> None:
     assert config(base_url=entered).base_url == used
 
 
@@ -275,6 +281,15 @@ def test_settings_may_nest_as_deeply_as_json_does() -> None:
         nested = [nested]
 
     assert secrets_in({"mine": nested}) == ["sk-hunter2"]
+
+
+@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-in-a-list"], {"k": 'sk-"quoted\\'}, "  "])
+def test_registered_secrets_are_masked_also_in_a_line_of_json(key: object) -> None:
+    register_secrets({"api_key": key})
+
+    assert "sk-" not in filter_secrets(str(key))
+    assert "sk-" not in filter_secrets(json.dumps(key))
+    assert filter_secrets("a b") == "a b"
 
 
 def test_a_key_in_place_of_the_host_is_refused_without_quoting_it() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ from airbyte_cdk.models import (
     Status,
     Type,
 )
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
-from destination_dust.destination import DestinationDust
+from destination_dust.destination import CHECK_TIME_LIMIT_S, DestinationDust
 from destination_dust.errors import DustError
 from destination_dust.stream import Stream
 from unit_tests.builders import USERS, catalog_of, configured, record_of
@@ -36,12 +38,6 @@ CONFIG = {
 }
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
-
-
-@pytest.fixture(autouse=True)
-def _no_secrets() -> None:
-    """Have the CDK forget the secrets of the test before."""
-    update_secrets([])
 
 
 def catalog(mode: DestinationSyncMode = DestinationSyncMode.append) -> ConfiguredAirbyteCatalog:
@@ -106,6 +102,17 @@ def test_a_catalog_that_cannot_be_written_sends_nothing(http: requests_mock.Mock
     assert http.call_count == 0
 
 
+def test_streams_that_change_each_others_ids_are_named_before_anything_is_written(
+    http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = catalog_of(configured("users"), configured("users-archive"))
+    with caplog.at_level(logging.INFO, "airbyte"):
+        next(write(state(), catalog_=both))
+    named = [r for r in caplog.records if "'users' and 'users-archive'" in r.getMessage()]
+    assert [record.levelname for record in named] == ["INFO"]
+    assert http.call_count == 0
+
+
 def test_the_summary_comes_also_when_the_sync_fails(
     http: requests_mock.Mocker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,8 +124,19 @@ def test_the_summary_comes_also_when_the_sync_fails(
     assert "hidden" not in caplog.text
 
 
-def test_a_check_that_lists_documents_succeeds(http: requests_mock.Mocker) -> None:
+def accept_check(http: requests_mock.Mocker) -> None:
+    """Have Dust list documents, and delete the one that a check asks for."""
     http.get(DOCUMENTS, json={"documents": [], "total": 0})
+    http.delete(
+        re.compile(rf"{DOCUMENTS}/airbyte\.check\.[0-9a-f]{{16}}\Z"),
+        json=lambda request, _: {"document": {"document_id": request.path.rpartition("/")[2]}},
+    )
+
+
+def test_a_check_that_lists_documents_and_may_delete_one_succeeds(
+    http: requests_mock.Mocker,
+) -> None:
+    accept_check(http)
     status = DestinationDust().check(LOGGER, CONFIG)
     assert status.status is Status.SUCCEEDED
 
@@ -150,12 +168,21 @@ def test_a_check_of_bad_settings_fails_without_a_request(
     assert http.call_count == 0
 
 
-def test_the_requests_of_a_check_end_before_somebody_at_the_form_gives_up(
-    http: requests_mock.Mocker, clock: Clock
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "15"}], ids=["backoff", "Retry-After"])
+def test_a_check_gives_up_before_the_user_at_the_form_does(
+    http: requests_mock.Mocker, clock: Clock, headers: dict[str, str]
 ) -> None:
-    http.get(DOCUMENTS, status_code=503, headers={"Retry-After": "15"})
-    DestinationDust(clock=clock, sleep=clock.sleep).check(LOGGER, CONFIG)
-    assert [request.timeout for request in http.request_history] == [(10, 40), (10, 25), (10, 10)]
+    """Also when each request takes as long as it may: then it can say why the last one failed."""
+
+    def at_the_last_moment(request: Any, _context: object) -> str:
+        clock.now_s += request.timeout[1]
+        return ""
+
+    http.get(DOCUMENTS, status_code=503, headers=headers, text=at_the_last_moment)
+    began_s = clock()
+    status = DestinationDust(clock=clock, sleep=clock.sleep).check(LOGGER, CONFIG)
+    assert "answered 503" in str(status.message)
+    assert clock() - began_s < CHECK_TIME_LIMIT_S - 15
 
 
 def test_a_check_never_raises(http: requests_mock.Mocker) -> None:
@@ -167,7 +194,7 @@ def test_a_check_never_raises(http: requests_mock.Mocker) -> None:
 
 def test_the_key_is_known_to_the_secret_filter(http: requests_mock.Mocker) -> None:
     """As it is sent, without the white space around it: the CDK knows at most the raw one."""
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     DestinationDust().check(LOGGER, CONFIG)
     assert filter_secrets("key=sk-very-secret.") == "key=****."
 
@@ -201,7 +228,7 @@ def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
     [
         pytest.param({"api_key": ["sk-hunter2"]}, "api_key must be a string.", id="list"),
         pytest.param({"space_id": 4711}, "space_id must be a string.", id="number"),
-        pytest.param({"base_url": None}, "base_url must be a string.", id="null"),
+        pytest.param({"base_url": 5}, "base_url must be a string.", id="base-url"),
         pytest.param(
             {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
             "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
@@ -227,7 +254,7 @@ def test_the_check_command_names_a_missing_setting(tmp_path: Path) -> None:
 def test_the_check_command_takes_values_with_white_space_around_them(
     http: requests_mock.Mocker, tmp_path: Path, name: str
 ) -> None:
-    http.get(DOCUMENTS, json={"documents": []})
+    accept_check(http)
     config = {**CONFIG, "base_url": "https://dust.tt"}
     status = run_check(tmp_path, {**config, name: f"\r\n {config[name]}\n"})
     assert status.status is Status.SUCCEEDED
@@ -251,19 +278,58 @@ def test_a_key_too_short_to_be_one_masks_nothing(
     assert "A bad cab." in (status.message or "")
 
 
-@pytest.mark.parametrize("key", [" sk-padded\n", ["sk-in-a-list"], {"k": 'sk-"quoted'}, "  "])
-def test_a_key_is_masked_as_soon_as_it_is_read(tmp_path: Path, key: object) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({**CONFIG, "api_key": key}), encoding="utf-8")
-    config = DestinationDust.read_config(str(path))
-    assert "sk-" not in filter_secrets(str(config["api_key"]))
-    assert "sk-" not in filter_secrets(json.dumps(config["api_key"]))
-    assert filter_secrets("a b") == "a b"
-
-
 def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
     config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
     with pytest.raises(DustError, match="space_id must be the id alone") as failed:
         list(DestinationDust().write(config, catalog(), [record(1)]))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0
+
+
+# The process
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, Any]]:
+    """Runs a command that fails by a config error, and returns what the only TRACE holds."""
+    # The CDK replaces it.
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(*arguments: str) -> dict[str, Any]:
+        with pytest.raises(SystemExit) as ended:
+            DestinationDust().run(list(arguments))
+        assert ended.value.code == 1
+        printed = capfd.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        assert "very-secret" not in printed.out + printed.err
+        messages = [json.loads(line) for line in printed.out.splitlines()]
+        (error,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+        assert error["failure_type"] == "config_error"
+        return dict(error)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param("nowhere.json", "Could not read 'nowhere.json': ", id="missing"),
+        pytest.param(json.dumps(CONFIG), "Could not read the file passed as ", id="settings"),
+        pytest.param("sk-very-secret", "Could not read the file passed as ", id="key"),
+    ],
+)
+def test_a_file_that_cannot_be_read_gives_one_config_error_and_no_traceback(
+    run: Callable[..., dict[str, Any]], file: str, said: str
+) -> None:
+    assert run("check", "--config", file)["message"].startswith(said)
+
+
+def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
+    run: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "files.json"
+    path.write_text(json.dumps({**CONFIG, "api_key": ["sk-very-secret"], "streams": []}))
+    error = run("write", "--config", str(path), "--catalog", str(path))
+    assert error["message"] == "api_key must be a string."

@@ -114,6 +114,19 @@ def test_the_text_is_indented_however_the_record_was_written() -> None:
     )
 
 
+@pytest.mark.parametrize(("characters", "is_indented"), [(1_000_000, True), (1_000_001, False)])
+def test_the_text_is_compact_where_indented_it_had_over_1_000_000_characters(
+    characters: int, is_indented: bool
+) -> None:
+    """Indentation can triple a deep record, and Dust refuses 2 MB."""
+    frame = '{\n  "é": "",\n  "a": [\n    [\n      1.50\n    ]\n  ]\n}'
+    indented = frame.replace('""', f'"{"é" * (characters - len(frame))}"')
+    compact = re.sub(r"\n *", "", indented).replace(": ", ":")
+
+    for data in (indented, compact):
+        assert document_of(EVENTS, data).text == (indented if is_indented else compact)
+
+
 # Tags
 
 
@@ -139,7 +152,7 @@ def test_tags_are_cut_at_512() -> None:
     assert replace(stream, namespace="n" * 493 + "😀").tags[1] == "airbyte:namespace:" + "n" * 493
 
 
-@pytest.mark.parametrize("control", ["\x00", "\n", "\x1f", "\x7f", "\x9f"])
+@pytest.mark.parametrize("control", ["\x00", "\n", "\x1f", "\x7f", "\x80", "\x9f"])
 def test_control_characters_become_spaces_in_tags(control: str) -> None:
     """Dust answers 500 to NUL."""
     assert Stream(f"my{control}users", namespace=f"e{control}u").tags == (
@@ -154,18 +167,22 @@ def test_control_characters_become_spaces_in_tags(control: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "title"),
     [
-        pytest.param({"label": "l", "subject": "s", "name": "n", "title": "t"}, "t", id="title"),
-        pytest.param({"label": "l", "subject": "s", "name": "n"}, "n", id="name"),
+        pytest.param({"label": "l", "subject": "s", "title": "t", "name": "n"}, "n", id="name"),
+        pytest.param({"label": "l", "subject": "s", "title": "t"}, "t", id="title"),
         pytest.param({"label": "l", "subject": "s"}, "s", id="subject"),
         pytest.param({"label": "l"}, "l", id="label"),
-        pytest.param({"title": "", "name": " \n", "subject": "s"}, "s", id="skips-blank"),
-        pytest.param({"title": "\x00\x1f\x7f", "name": "n"}, "n", id="skips-control-only"),
-        pytest.param({"title": None, "name": ["x"], "subject": "s"}, "s", id="skips-no-string"),
-        pytest.param({"title": True, "name": {"title": "x"}, "label": "l"}, "l", id="top-level"),
-        pytest.param({"title": "a\nb\tc\x00d\x7fe\x85f\x9fg"}, "a b c d e f g", id="control"),
-        pytest.param({"title": "a\r\nb"}, "a  b", id="one-space-for-each-control-character"),
-        pytest.param({"title": "a\ud800b\udfffc"}, "a\ufffdb\ufffdc", id="lone-surrogates"),
-        pytest.param({"title": "é 日本 😀"}, "é 日本 😀", id="non-ascii"),
+        pytest.param({"Title": "CEO", "Name": "Acme"}, "Acme", id="case-ignored"),
+        pytest.param({"NAME": "Zoe", "name": "Ann"}, "Zoe", id="first-in-the-record"),
+        pytest.param({"Name": " ", "NAME": 1, "name": "n", "title": "t"}, "n", id="first-text"),
+        pytest.param({"name": "", "title": " \n", "subject": "s"}, "s", id="skips-blank"),
+        pytest.param({"name": "\x00\x1f\x7f", "title": "t"}, "t", id="skips-control-only"),
+        pytest.param({"name": None, "title": ["x"], "subject": "s"}, "s", id="skips-no-string"),
+        pytest.param({"name": True, "title": {"name": "x"}, "label": "l"}, "l", id="top-level"),
+        pytest.param({"name": "a\nb\tc\x00d\x7fe\x80f\x9fg"}, "a b c d e f g", id="control"),
+        pytest.param({"name": "a\xa0b\u2028c\u200bd"}, "a\xa0b\u2028c\u200bd", id="no-control"),
+        pytest.param({"name": "a\r\nb"}, "a  b", id="one-space-for-each-control-character"),
+        pytest.param({"name": "a\ud800b\udfffc"}, "a\ufffdb\ufffdc", id="lone-surrogates"),
+        pytest.param({"name": "é 日本 😀"}, "é 日本 😀", id="non-ascii"),
     ],
 )
 def test_the_title_is_the_first_usual_field_that_holds_text(
@@ -175,7 +192,7 @@ def test_the_title_is_the_first_usual_field_that_holds_text(
 
 
 def test_a_number_is_no_title() -> None:
-    assert with_fields(title=exact_json.Number("5")).title == "users 7"
+    assert with_fields(name=exact_json.Number("5")).title == "users 7"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +203,9 @@ def test_a_number_is_no_title() -> None:
         pytest.param(USERS, '{"id": "a\\nb"}', "users a b", id="control-character-in-key"),
         pytest.param(USERS, '{"id": "\\ud800"}', "users \ufffd", id="lone-surrogate-in-key"),
         pytest.param(replace(USERS, name="a\0b"), '{"id": 7}', "a b 7", id="control-in-the-name"),
+        pytest.param(MEMBERS, '{"org": null, "id": 7}', "members 7", id="null-part-left-out"),
+        pytest.param(MEMBERS, '{"id": 7}', "members 7", id="missing-part-left-out"),
+        pytest.param(replace(USERS, name="\n"), '{"id": ""}', "_--80aacf515b74b718", id="blank"),
         pytest.param(EVENTS, "{}", "events-44136fa355b3678a", id="no-key"),
         pytest.param(USERS, '{"id": null}', "users-185486091df0b98c", id="null-key"),
     ],
@@ -236,6 +256,7 @@ def test_a_title_made_of_the_key_is_cut_as_well() -> None:
         pytest.param("https://bücher.example/ü", id="idn"),
         pytest.param("https://[2001:db8::1]:8080/x", id="ipv6"),
         pytest.param("https:\\\\a.example\\x", id="backslashes-that-browsers-read-as-slashes"),
+        pytest.param("https://a.example/" + "x" * 31_982, id="32000-characters"),
     ],
 )
 def test_a_url_that_dust_accepts_is_the_source_url_as_it_was_written(url: str) -> None:
@@ -263,6 +284,8 @@ def test_a_url_that_dust_accepts_is_the_source_url_as_it_was_written(url: str) -
         pytest.param("https://[2001:db8::1/", id="broken-ipv6"),
         pytest.param("https://1.2.3.256/", id="broken-ipv4"),
         pytest.param("https://a.example/\ud800", id="lone-surrogate"),
+        pytest.param("https://a.example/" + "x" * 31_983, id="beyond-dusts-search-index"),
+        pytest.param("https://a.example/" + "日" * 3_600, id="too-long-once-encoded"),
         pytest.param(True, id="boolean"),
         pytest.param(None, id="null"),
         pytest.param(["https://a.example/"], id="list"),
@@ -284,6 +307,13 @@ def test_the_first_of_the_usual_url_fields_wins(first: int) -> None:
     fields = {name: f"https://a.example/{name}" for name in reversed(URL_FIELDS[first:])}
 
     assert with_fields(**fields).source_url == f"https://a.example/{URL_FIELDS[first]}"
+
+
+def test_the_case_of_url_fields_is_ignored() -> None:
+    a, b, c = (f"https://{name}.example/" for name in "abc")
+
+    assert with_fields(link=a, URL=b, Url=c).source_url == b
+    assert with_fields(link=a, HTML_URL="no URL", Html_Url=c).source_url == c
 
 
 # Ids
@@ -387,6 +417,13 @@ def test_a_plain_key_gives_the_plain_id(stream: Stream, data: str, id_: str) -> 
             MEMBERS, '{"org": "", "id": 7}', "members--7-5f202d8f5d2e6232", id="composite-empty"
         ),
         pytest.param(
+            MEMBERS, '{"org": null, "id": 7}', "members--7-1473399cb08b923a", id="first-part-null"
+        ),
+        pytest.param(MEMBERS, '{"id": 7}', "members--7-1473399cb08b923a", id="first-part-missing"),
+        pytest.param(
+            MEMBERS, '{"org": "a", "id": null}', "members-a--0405e54d87c8a310", id="last-part-null"
+        ),
+        pytest.param(
             USERS,
             '{"id": "a-0123456789abcdef"}',
             "users-a-0123456789abcdef-db9379db9399fded",
@@ -466,12 +503,15 @@ def test_without_a_primary_key_the_id_is_a_hash_of_the_data(
         pytest.param(USERS, '{"name": "Ada"}', "users-88bab6d8f6dc68a8", id="missing"),
         pytest.param(USERS, '{"id": null}', "users-185486091df0b98c", id="null"),
         pytest.param(
-            MEMBERS, '{"org": null, "id": 7}', "members-e24ecf74c81a3880", id="one-part-null"
+            MEMBERS, '{"org": null}', "members-b6fc21e65194f168", id="all-parts-null-or-missing"
         ),
         pytest.param(NESTED, '{"user": "Ada"}', "users-09a6b6cb2b960137", id="path-into-a-string"),
+        pytest.param(
+            NESTED, '{"user.id": 7}', "users-296912ad15a49e64", id="path-is-no-name-with-a-dot"
+        ),
     ],
 )
-def test_a_record_that_lacks_a_part_of_its_key_gets_the_id_of_its_data(
+def test_a_record_without_any_part_of_its_key_gets_the_id_of_its_data(
     stream: Stream, data: str, id_: str
 ) -> None:
     """A placeholder would put unrelated records on one id."""
@@ -479,6 +519,51 @@ def test_a_record_that_lacks_a_part_of_its_key_gets_the_id_of_its_data(
 
     assert stored.id == id_
     assert stored.lacks_its_key
+
+
+def test_null_is_another_value_than_an_empty_text_or_the_word() -> None:
+    parts = ["null", '""', '"null"', '"None"', "[]", "{}", "false", "0"]
+    data = [f'{{"org": {org}, "id": {id_}}}' for org in parts for id_ in parts]
+
+    assert len({document_of(MEMBERS, one).id for one in data}) == len(parts) ** 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("1", '"1"', True),
+        ("true", '"true"', True),
+        ('{"a":1}', '"{\\"a\\":1}"', True),
+        ("1", "1.0", False),
+        ("100", "1e2", False),
+        ("0", "-0", False),
+        ('"a"', '"A"', False),
+        ('"a"', '"a "', False),
+        ('"\u00e9"', '"e\u0301"', False),
+        ('"\u212a"', '"K"', False),
+        ('"\\ud83d\\ude00"', '"😀"', True),
+        ('"007"', '"7"', False),
+    ],
+)
+def test_keys_are_one_where_their_texts_are(one: str, other: str, are_one: bool) -> None:
+    """Numbers by their digits, texts by their characters, neither folded nor normalised."""
+    ids = {document_of(USERS, f'{{"id": {key}}}').id for key in (one, other)}
+
+    assert len(ids) == (1 if are_one else 2)
+
+
+def test_a_path_follows_fields_whose_names_hold_dots() -> None:
+    stream = Stream("users", primary_key=(("a.b", "c"),))
+
+    assert document_of(stream, '{"a.b": {"c": 1}, "a": {"b": {"c": 2}}}').id == "users-1"
+
+
+def test_a_key_of_2_mb_gives_an_id_and_a_title_like_others() -> None:
+    one, other = (document_of(USERS, f'{{"id": "{"x" * 2_000_000}{end}"}}') for end in "ab")
+
+    assert len(one.id) == len(other.id) == 255
+    assert one.id != other.id
+    assert one.title == other.title == "users " + "x" * 506
 
 
 @pytest.mark.parametrize(
@@ -600,11 +685,12 @@ def test_a_document_has_the_tags_of_its_stream_and_namespace_and_no_others() -> 
         (True, {"id": 1, "_ab_cdc_deleted_at": None}, False),
         (True, {"id": 1}, False),
         (True, {"id": None, "_ab_cdc_deleted_at": "2026-11-24"}, False),
+        (True, {"org": "acme", "_ab_cdc_deleted_at": "2026-11-24"}, True),
         (False, {"id": 1, "_ab_cdc_deleted_at": "2026-11-24"}, False),
     ],
 )
 def test_a_deleted_record_is_a_deletion_where_its_key_tells_of_which_document(
     is_deduped: bool, data: dict[str, Any], is_deletion: bool
 ) -> None:
-    stream = Stream("users", primary_key=(("id",),), is_deduped=is_deduped)
+    stream = replace(MEMBERS, is_deduped=is_deduped)
     assert document_of(stream, data).is_deletion is is_deletion

@@ -13,7 +13,7 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.failures import Answer, Failure, Meaning
+from destination_dust.failures import Failure, Meaning, Response
 
 URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
 
@@ -27,9 +27,9 @@ ECHOES: list[Any] = [
 ]
 
 
-def answer(status: int, type_: str | None = None, **rest: Any) -> Answer:
+def answer(status: int, type_: str | None = None, **rest: Any) -> Response:
     json = None if type_ is None else {"error": {"type": type_, "message": "It said so."}}
-    return Answer(status=status, url=URL, json=json, **rest)
+    return Response(status=status, url=URL, json=json, **rest)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
         (401, DustConfigError, "dust.tt answered 401 without Dust's error message", "api_key"),
         (403, DustConfigError, "dust.tt answered 403 without Dust's error message", "api_key"),
         (404, DustConfigError, "dust.tt answered 404 without Dust's error message", "base_url"),
-        (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "larger"),
+        (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "A proxy on"),
         (304, DustConfigError, "dust.tt answered 304 without Dust's error message", "A cache"),
         (407, DustConfigError, "dust.tt answered 407 without Dust's error message", "password"),
         (408, DustUnavailableError, "dust.tt answered 408 without Dust's", "again later"),
@@ -111,7 +111,7 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "type_", "can_pass", "is_throttled"),
+    ("status", "type_", "can_pass", "is_rate_limited"),
     [
         (429, "rate_limit_error", True, True),
         (403, "rate_limit_error", True, True),
@@ -132,10 +132,10 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
     ],
 )
 def test_what_can_pass_follows_from_dusts_type_before_the_status(
-    status: int, type_: str | None, can_pass: bool, is_throttled: bool
+    status: int, type_: str | None, can_pass: bool, is_rate_limited: bool
 ) -> None:
     failure = Failure.of(answer(status, type_))
-    assert (failure.can_pass, failure.is_throttled) == (can_pass, is_throttled)
+    assert (failure.can_pass, failure.is_rate_limited) == (can_pass, is_rate_limited)
 
 
 @pytest.mark.parametrize("type_", ["rate_limit_error", None])
@@ -151,8 +151,21 @@ def test_an_error_keeps_what_caused_it() -> None:
     assert failure.error("upsert document 'users-1'", None).__cause__ is cause
 
 
+@pytest.mark.parametrize(
+    "control",
+    ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029"],
+    ids=ascii,
+)
+def test_control_characters_of_a_server_are_quoted_as_spaces(control: str) -> None:
+    """A line break could imitate a line of the log, and a terminal obeys an escape."""
+    envelope = {"error": {"type": "t", "message": f"It{control}said."}}
+    assert Failure.of(Response(400, URL, json=envelope)).said == 'Dust answered 400 t, "It said."'
+    redirect = answer(302, location=f"https://login.example/{control}sso")
+    assert Failure.of(redirect).said.endswith(" to https://login.example/ sso")
+
+
 def test_a_long_message_is_cut() -> None:
-    long = Answer(400, URL, json={"error": {"type": "t", "message": "x" * 10_000}})
+    long = Response(400, URL, json={"error": {"type": "t", "message": "x" * 10_000}})
     assert len(Failure.of(long).said) < 600
 
 
@@ -161,12 +174,12 @@ def test_a_long_message_is_cut() -> None:
 )
 def test_what_is_no_envelope_is_not_quoted(json: Any) -> None:
     """A proxy's error page may echo what was sent: a record, or the key."""
-    assert "without Dust's error message" in Failure.of(Answer(500, URL, json=json)).said
+    assert "without Dust's error message" in Failure.of(Response(500, URL, json=json)).said
 
 
 def test_a_key_is_masked_before_a_message_is_cut() -> None:
     """Half a key would not be recognised."""
     add_to_secrets("sk-very-secret-indeed")
     message = "x" * 490 + "sk-very-secret-indeed"
-    echo = Answer(400, URL, json={"error": {"type": "bad_request", "message": message}})
+    echo = Response(400, URL, json={"error": {"type": "bad_request", "message": message}})
     assert "sk-" not in Failure.of(echo).said

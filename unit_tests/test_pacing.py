@@ -7,65 +7,59 @@ import logging
 import pytest
 
 from destination_dust.pacing import Pacer
+from unit_tests.clock import Clock
 from unit_tests.rate_limit_simulation import (
     LIMIT,
     SCENARIOS,
     WINDOW_S,
     Connector,
     Scenario,
-    measure,
+    best_s,
     simulate,
-    within,
 )
+
+SAID = "Dust's rate limit is reached (120 upserts a minute for the whole workspace): waiting."
+
+
+def mean(least: float, most: float) -> float:
+    """Return what a random number between the two is on average."""
+    return (least + most) / 2
+
+
+@pytest.fixture
+def pacer(clock: Clock) -> Pacer:
+    """A pacer without chance."""
+    return Pacer(WINDOW_S, clock=clock, uniform=mean)
 
 
 @pytest.mark.parametrize(
     ("scenario", "answer_s"),
     [
-        pytest.param(scenario, answer_s, id=f"{scenario}, answers in {answer_s:g} s")
+        pytest.param(scenario, answer_s, id=f"{scenario.connectors}: {scenario}, {answer_s:g} s")
         for scenario in SCENARIOS
         for answer_s in scenario.answer_times_s
     ],
 )
-@pytest.mark.parametrize("seed", [1, 2])
-def test_all_come_to_equal_shares_and_together_use_the_limit(
-    scenario: Scenario, answer_s: float, seed: int
-) -> None:
-    """With few 429s, and before the patience for any upsert ends."""
-    assert scenario.missed(measure(scenario, answer_s, seed)) == []
+def test_each_promise_is_kept(scenario: Scenario, answer_s: float) -> None:
+    """For one seed; `make shares` takes more of them."""
+    assert scenario.missed(answer_s, seed=1) == []
 
 
-@pytest.mark.parametrize("others", [30, 60, 90, 119])
-def test_when_others_stop_it_gains_thirty_upserts_a_window_in_each_window(others: int) -> None:
-    """Within as many windows as that takes, and one for the slots to come free, it has it all."""
-    stop_s = 10 * WINDOW_S
-    every_s = WINDOW_S / others
-    connector = Connector()
-    simulate(
-        connector,
-        others_s=[number * every_s for number in range(round(stop_s / every_s))],
-        end_s=stop_s + 7 * WINDOW_S,
-    )
-    assert within(connector.stored_s, stop_s - WINDOW_S) < LIMIT - others / 2
-    assert within(connector.stored_s, stop_s + (others / 30 + 1) * WINDOW_S) >= 0.95 * LIMIT
+def test_the_best_possible_time_is_what_the_limit_allows() -> None:
+    """120 in 12 s, and the next 80 from the 60th second on."""
+    assert best_s(200, answer_s=0.1) == pytest.approx(60 + 8)
+    just_before_s = [-1.0] * 109
+    assert best_s(110, answer_s=0.1, earlier_s=just_before_s) == pytest.approx(59 + 98 * 0.1 + 0.05)
 
 
-def test_it_goes_on_once_others_leave_a_slot() -> None:
-    """The limit was used up by somebody else for a whole window."""
-    late = Connector(start_s=1.0)
-    simulate(late, others_s=[number * 0.001 for number in range(LIMIT)], end_s=2 * WINDOW_S)
-    assert WINDOW_S <= late.stored_s[0] <= 1.1 * WINDOW_S
+def test_two_with_the_fastest_responses_do_not_fall_into_step() -> None:
+    """With fixed times, one of them would be too early each time."""
+    each = [Connector(), Connector(start_s=90.0)]
+    simulate(*each, answer_s=0.001, seed=1, end_s=30 * WINDOW_S)
+    assert min(len(one.stored_s) for one in each) > 0.4 * 30 * LIMIT
 
 
-def test_a_client_without_slots_asks_only_from_time_to_time() -> None:
-    late = Connector(start_s=1.0)
-    simulate(late, others_s=[number * 0.001 for number in range(LIMIT)], end_s=WINDOW_S)
-    assert late.stored_s == []
-    assert 10 <= len(late.throttled_s) <= 16
-
-
-def test_before_the_first_429_nothing_waits() -> None:
-    pacer = Pacer()
+def test_before_the_first_429_nothing_waits(pacer: Pacer) -> None:
     waits_s = set()
     for _ in range(10_000):
         waits_s.add(pacer.wait_s())
@@ -73,36 +67,62 @@ def test_before_the_first_429_nothing_waits() -> None:
     assert waits_s == {0.0}
 
 
-def test_the_first_429_is_waited_out_until_the_own_oldest_upsert_leaves_the_window() -> None:
-    clock_s = iter([0.0, 30.0, 50.0, 70.0])
-    pacer = Pacer(WINDOW_S, clock=lambda: next(clock_s))
-    for _ in range(3):
+def test_whoever_had_all_slots_waits_until_the_oldest_is_free(pacer: Pacer, clock: Clock) -> None:
+    for _ in range(LIMIT):
+        clock.now_s += 0.1
         pacer.count()
-    assert pacer.throttled_wait_s() == 30.0 + WINDOW_S - 70.0
+    first_s = clock.now_s - (LIMIT - 1) * 0.1
+    clock.sleep(pacer.retry_wait_s())
+    clock.sleep(pacer.wait_s())
+    assert clock.now_s == pytest.approx(first_s + WINDOW_S)
 
 
-def test_a_source_slower_than_its_share_does_not_make_it_larger() -> None:
-    """After hours of that, a burst is spread as after a minute."""
-
-    def wait_in_a_burst_s(slow_upserts: int) -> float:
-        now_s = 0.0
-        pacer = Pacer(WINDOW_S, clock=lambda: now_s)
-        pacer.throttled_wait_s()
-        for _ in range(slow_upserts):
-            now_s += 10.0
-            assert pacer.wait_s() == 0.0
-        return pacer.wait_s()
-
-    assert wait_in_a_burst_s(1000) == wait_in_a_burst_s(6) > 0.0
+def test_whoever_had_all_slots_then_goes_faster_than_one_among_others(
+    pacer: Pacer, clock: Clock
+) -> None:
+    pacer.retry_wait_s()
+    pacer.wait_s()
+    among_others_s = pacer.wait_s()
+    for _ in range(LIMIT):
+        pacer.count()
+    clock.sleep(pacer.wait_s())
+    assert 0 < pacer.wait_s() < among_others_s
 
 
-def test_that_pacing_begins_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    alone = Connector()
+def test_after_an_hour_of_slow_records_a_burst_is_no_faster(pacer: Pacer, clock: Clock) -> None:
+    pacer.retry_wait_s()
+    pacer.wait_s()
+    burst_s = pacer.wait_s()
+    for _ in range(360):
+        clock.now_s += 10.0
+        assert pacer.wait_s() == 0.0
+        pacer.count()
+    assert pacer.wait_s() == burst_s > 0.0
+
+
+def test_a_shorter_window_shortens_the_waits(clock: Clock) -> None:
+    short = Pacer(WINDOW_S / 10, clock=clock, uniform=mean)
+    long = Pacer(WINDOW_S, clock=clock, uniform=mean)
+    assert short.retry_wait_s() == pytest.approx(long.retry_wait_s() / 10)
+    assert short.wait_s() == long.wait_s() == 0
+    assert short.wait_s() == pytest.approx(long.wait_s() / 10)
+
+
+def test_waiting_is_said_once_until_a_window_has_passed_without_a_429(
+    pacer: Pacer, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "airbyte"):
-        simulate(alone, end_s=5 * WINDOW_S)
-    assert len(alone.throttled_s) > 1
-    assert caplog.messages == [
-        "The workspace's rate limit is reached: 120 of its upserts in the last 60 s were this "
-        "sync's. From now on it paces itself, so that all syncs into the workspace come to equal "
-        "shares."
-    ]
+        for _ in range(50):
+            pacer.retry_wait_s()
+            clock.now_s += WINDOW_S - 1
+        assert caplog.messages == [SAID]
+        clock.now_s += 1
+        pacer.retry_wait_s()
+        assert caplog.messages == [SAID, SAID]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def test_a_long_sync_alone_says_it_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "airbyte"):
+        simulate(Connector(records=10 * LIMIT), answer_s=0.1, seed=1)
+    assert caplog.messages == [SAID]

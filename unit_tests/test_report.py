@@ -1,17 +1,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from airbyte_cdk.models import (
+    AirbyteEstimateTraceMessage,
+    AirbyteMessage,
+    AirbyteTraceMessage,
+    EstimateType,
+    TraceType,
+    Type,
+)
 
 from destination_dust.client import Wait
+from destination_dust.document import Document
 from destination_dust.report import SyncReport
 from destination_dust.stream import Stream
-from unit_tests.builders import EVENTS, USERS, document_of, record_of
+from unit_tests.builders import USERS, document_of, record_of
 from unit_tests.clock import Clock
 
 USERS_EU = replace(USERS, namespace="eu")
+EVENTS = replace(USERS, name="events")
+MEMBERS = Stream("members", primary_key=(("org",), ("id",)), is_deduped=True)
+LOGS, LOGS_EU = Stream("logs", is_deduped=True), Stream("logs", namespace="eu")
 GHOSTS = Stream("ghosts")
 GHOSTS_EU = Stream("ghosts", namespace="eu")
 
@@ -21,6 +35,13 @@ def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
     caplog.set_level(logging.DEBUG, logger="airbyte")
     streams = [stream.key for stream in (USERS, EVENTS, USERS_EU)]
     return SyncReport(streams, clock=clock, sleep=clock.sleep)
+
+
+@pytest.fixture
+def key_report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
+    """Return the report of streams with a composite key and without one."""
+    caplog.set_level(logging.DEBUG, logger="airbyte")
+    return SyncReport([stream.key for stream in (MEMBERS, LOGS, LOGS_EU)], clock=clock)
 
 
 def store(report: SyncReport, stream: Stream, *, id_: str | None = "hunter2") -> None:
@@ -168,10 +189,51 @@ def test_records_without_their_key_give_one_warning_for_the_stream_and_a_count(
     ]
 
 
-def test_a_stream_without_a_primary_key_gives_no_warning(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
+def test_a_stream_without_a_primary_key_gives_one_warning(
+    key_report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store(report, EVENTS, id_=None)
+    for stream in (LOGS, LOGS, LOGS_EU):
+        key_report.stored(document_of(stream, {"line": "hunter2"}))
+
+    assert said(caplog) == [
+        (
+            "WARNING",
+            f"Stream {name} has no primary key: a record that changed becomes a second document, "
+            "and the first one stays until the stream is refreshed. Choose a primary key in the "
+            "connection if there is one.",
+        )
+        for name in ("'logs'", "'logs' of namespace 'eu'")
+    ]
+
+
+@pytest.mark.parametrize("data", [{"id": 7}, {"org": None, "id": 7}, {"org": "acme", "id": None}])
+@pytest.mark.parametrize("tell", [SyncReport.stored, SyncReport.unchanged, SyncReport.deleted])
+def test_records_that_lack_a_part_of_their_key_give_one_line_on_their_old_documents(
+    key_report: SyncReport,
+    tell: Callable[[SyncReport, Document], None],
+    data: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They had other ids, so the old document of one that is deleted stays, too."""
+    for _ in range(3):
+        tell(key_report, document_of(MEMBERS, data))
+
+    assert said(caplog) == [
+        (
+            "INFO",
+            "Stream 'members' has a record with a part of its primary key null or missing. Before "
+            "version 0.3.0 such records had other document ids: their old documents stay until "
+            "the stream is refreshed.",
+        )
+    ]
+
+
+def test_records_with_their_whole_key_give_no_line(
+    key_report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = {"org": "", "id": False}
+    key_report.stored(document_of(MEMBERS, whole))
+    key_report.deleted(document_of(MEMBERS, {**whole, "_ab_cdc_deleted_at": "2026-11-24"}))
 
     assert said(caplog) == []
 
@@ -219,6 +281,26 @@ def test_progress_is_told_at_most_every_30_s(
     ]
 
 
+def test_an_estimate_of_the_source_is_told_with_the_progress(
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for stream, rows in ((USERS, 10), (USERS, 2000), (USERS_EU, 345), (EVENTS, None)):
+        estimate = AirbyteEstimateTraceMessage(
+            name=stream.name,
+            namespace=stream.namespace,
+            type=EstimateType.STREAM,
+            row_estimate=rows,
+        )
+        trace = AirbyteTraceMessage(type=TraceType.ESTIMATE, emitted_at=0.0, estimate=estimate)
+        report.note(AirbyteMessage(type=Type.TRACE, trace=trace))
+    report.note(AirbyteMessage(type=Type.LOG))
+    clock.now_s += 30
+    store(report, USERS)
+    assert said(caplog) == [
+        ("INFO", "1 record of about 2,345 done (0 unchanged), 2 upserts a minute.")
+    ]
+
+
 def test_a_report_never_holds_what_is_in_a_record(
     report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,16 +338,17 @@ def test_what_was_replaced_is_told_with_its_count(
     ]
 
 
+@pytest.mark.parametrize("stream", [MEMBERS, LOGS])
 def test_a_deletion_without_a_key_is_warned_of_once(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
+    stream: Stream, key_report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    events = replace(EVENTS, is_deduped=True)
     for _ in range(3):
-        report.stored(document_of(events, {"_ab_cdc_deleted_at": "2026-11-24"}))
-    assert said(caplog) == [
+        key_report.stored(document_of(stream, {"_ab_cdc_deleted_at": "2026-11-24"}))
+
+    assert said(caplog)[1:] == [
         (
             "WARNING",
-            "Stream 'events' has a deleted record without a primary key: which document to delete "
-            "is not known, so it is stored like any other.",
+            f"Stream '{stream.name}' has a deleted record without a primary key: which document to "
+            "delete is not known, so it is stored like any other.",
         )
     ]

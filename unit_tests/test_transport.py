@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ import requests_mock
 import urllib3
 
 from destination_dust.errors import DustConfigError, DustError, DustUnavailableError
-from destination_dust.failures import Answer, Failure
+from destination_dust.failures import Failure, Meaning, Response
 from destination_dust.transport import Transport
 
 KEY = "sk-very-secret"
 BASE_URL = "https://dust.tt"
 PASSWORD = "a-proxys-password"
+DATE, DATE_MS = "Wed, 08 Jan 2025 19:25:59 GMT", 1736364359000
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +33,15 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def refused(base_url: str = BASE_URL) -> str:
@@ -46,30 +58,53 @@ def failed(http: requests_mock.Mocker, error: Exception) -> Failure:
     http.get(f"{BASE_URL}/a", exc=error)
     failure = Transport(BASE_URL, KEY).exchange("GET", "/a")
     assert isinstance(failure, Failure)
+    assert PASSWORD not in repr(failure)
     return failure
 
 
 def test_an_answer_is_an_answer_whatever_its_status(http: requests_mock.Mocker) -> None:
-    http.get(f"{BASE_URL}/a", status_code=418, json={"a": 1}, headers={"Retry-After": "7"})
-    assert Transport(BASE_URL, KEY).exchange("GET", "/a") == Answer(
-        status=418, url=f"{BASE_URL}/a", json={"a": 1}, retry_after_s=7
+    headers = {"Retry-After": "7", "Date": DATE}
+    http.get(f"{BASE_URL}/a", status_code=418, json={"a": 1}, headers=headers)
+    assert Transport(BASE_URL, KEY).exchange("GET", "/a") == Response(
+        status=418, url=f"{BASE_URL}/a", json={"a": 1}, retry_after_s=7, date_ms=DATE_MS
     )
 
 
 @pytest.mark.parametrize(
-    ("time_limit_s", "timeout"), [(600.0, (10, 120)), (45.0, (10, 45)), (5.0, (5, 5))]
+    ("date", "date_ms"),
+    [
+        pytest.param(DATE, DATE_MS, id="usual"),
+        pytest.param("Wed Jan  8 19:25:59 2025", DATE_MS, id="of old servers, without a zone"),
+        pytest.param("Wed, 08 Jan 99999 19:25:59 GMT", None, id="beyond all calendars"),
+        pytest.param("yesterday", None, id="no date"),
+        pytest.param("", None, id="blank"),
+    ],
 )
-def test_no_timeout_is_longer_than_the_time_there_is(
-    http: requests_mock.Mocker, time_limit_s: float, timeout: tuple[float, float]
+@pytest.mark.usefixtures("far_from_utc")
+def test_the_clock_of_a_server_is_read_from_its_response(
+    http: requests_mock.Mocker, date: str, date_ms: int | None
 ) -> None:
-    http.get(f"{BASE_URL}/a")
-    Transport(BASE_URL, KEY).exchange("GET", "/a", time_limit_s=time_limit_s)
+    http.get(f"{BASE_URL}/a", headers={"Date": date})
+    answer = Transport(BASE_URL, KEY).exchange("GET", "/a")
+    assert isinstance(answer, Response)
+    assert answer.date_ms == date_ms
+
+
+@pytest.mark.parametrize(
+    ("body", "timeout"),
+    [
+        pytest.param(None, (10, 300), id="none"),
+        pytest.param(b"x" * 250_000, (10, 300), id="usual"),
+        pytest.param(b"x" * 2_000_000, (80, 300), id="2 MB"),
+    ],
+)
+def test_a_large_body_has_more_time_to_be_sent(
+    http: requests_mock.Mocker, body: bytes | None, timeout: tuple[float, float]
+) -> None:
+    """Under the timeout of the connection, since it is that under which urllib3 sends."""
+    http.post(f"{BASE_URL}/a")
+    Transport(BASE_URL, KEY).exchange("POST", "/a", body)
     assert http.request_history[0].timeout == timeout
-
-
-@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
-def test_a_host_that_no_request_can_go_to_is_a_wrong_setting(host: str) -> None:
-    assert refused(f"https://{host}") == "base_url names no host that a request can go to."
 
 
 # The environment
@@ -84,6 +119,14 @@ def test_environment_proxies_and_ca_bundles_are_used(
     Transport(BASE_URL, KEY).exchange("GET", "/a")
     assert http.request_history[0].proxies["https"] == "http://proxy.example:3128"
     assert http.request_history[0].verify == requests.certs.where()
+
+
+def test_a_proxy_for_all_schemes_is_a_proxy_like_another(
+    http: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
+    failure = failed(http, requests.exceptions.ConnectTimeout())
+    assert failure.said == "the proxy proxy.example:3128 could not be reached in time (timed out)"
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
@@ -168,6 +211,13 @@ BROKEN: list[Any] = [
         id="read timeout",
     ),
     pytest.param(
+        caused(requests.exceptions.ConnectionError(), TimeoutError()),
+        "dust.tt did not take the request in time (timed out)",
+        "dust.tt (through the proxy proxy.example:3128) did not take the request in time (timed "
+        "out)",
+        id="send timeout",
+    ),
+    pytest.param(
         requests.exceptions.ProxyError(),
         "dust.tt did not work",
         "the proxy proxy.example:3128 did not work",
@@ -209,7 +259,6 @@ def test_what_broke_is_told_in_a_users_words(
     failure = failed(http, error)
     assert failure.said == direct
     assert failure.can_pass
-    assert failure.cause is not None
 
 
 @pytest.mark.parametrize(("error", "_direct", "proxied"), BROKEN)
@@ -223,6 +272,78 @@ def test_a_proxy_is_named_where_it_may_be_to_blame(
     """It is all that is looked up and connected to. Its password is not shown."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy.example:3128")
     assert failed(http, error).said == proxied
+
+
+def test_a_timed_out_upsert_may_be_stored_all_the_same(http: requests_mock.Mocker) -> None:
+    """And base_url is right: the server was reached."""
+    http.post(f"{BASE_URL}/a", exc=requests.exceptions.ReadTimeout)
+    failure = Transport(BASE_URL, KEY).exchange("POST", "/a", b"{}")
+    assert isinstance(failure, Failure)
+    assert failure.said == "dust.tt did not answer in time (timed out)"
+    assert failure.meaning == Meaning(
+        DustUnavailableError,
+        "The document may be stored all the same: Dust embeds the text before it answers, and "
+        "large documents take long. Run the sync again; if this goes on, leave the stream's large "
+        "fields out in the connection's schema.",
+    )
+
+
+@pytest.mark.parametrize(
+    "error", [requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError]
+)
+def test_an_upsert_that_was_not_sent_does_not_say_that_it_may_be_stored(
+    http: requests_mock.Mocker, error: type[Exception]
+) -> None:
+    http.post(f"{BASE_URL}/a", exc=error)
+    failure = Transport(BASE_URL, KEY).exchange("POST", "/a", b"{}")
+    assert isinstance(failure, Failure)
+    assert failure.meaning.advice.startswith("Check base_url, and the network and proxy settings")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.SSLError("EOF occurred in violation of protocol"),
+        caused(requests.exceptions.ConnectionError(), OSError("No route to host")),
+    ],
+    ids=["TLS", "network"],
+)
+def test_what_the_system_said_of_a_failure_is_kept_for_the_log(
+    http: requests_mock.Mocker, error: Exception
+) -> None:
+    assert failed(http, error).cause is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(requests.exceptions.InvalidProxyURL(PASSWORD), id="proxy setting"),
+        pytest.param(
+            caused(
+                requests.exceptions.ProxyError(),
+                OSError(f"Tunnel connection failed: 407 {PASSWORD}"),
+            ),
+            id="refused by a proxy",
+        ),
+        pytest.param(requests.exceptions.ProxyError(PASSWORD), id="broken proxy"),
+        pytest.param(
+            caused(requests.exceptions.ConnectionError(), http.client.BadStatusLine(PASSWORD)),
+            id="no HTTP",
+        ),
+        pytest.param(
+            caused(
+                requests.exceptions.ChunkedEncodingError(PASSWORD),
+                http.client.IncompleteRead(PASSWORD.encode()),
+            ),
+            id="broken chunks",
+        ),
+    ],
+)
+def test_what_a_server_or_a_proxy_said_is_not_kept_for_the_log(
+    http: requests_mock.Mocker, error: Exception
+) -> None:
+    """It may echo credentials."""
+    assert failed(http, error).cause is None
 
 
 @pytest.mark.parametrize(
@@ -276,4 +397,11 @@ def test_what_the_user_can_fix_is_not_tried_again(
     failure = failed(http, error)
     assert failure.said == said
     assert failure.meaning.kind is DustConfigError
-    assert PASSWORD not in repr(failure)
+
+
+@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
+def test_a_host_that_no_request_can_go_to_is_a_wrong_setting(host: str) -> None:
+    failure = Transport(f"https://{host}", KEY).exchange("GET", "/a")
+    assert isinstance(failure, Failure)
+    assert failure.said == f"no request can be made for {host}"
+    assert failure.meaning.kind is DustConfigError

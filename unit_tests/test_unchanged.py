@@ -282,8 +282,8 @@ def test_where_dust_hashes_in_another_way_all_is_sent_and_nothing_listed(
             assert known.upsert(user(1)) is not None
     assert dust.offsets == []
     assert [text for text in caplog.messages if "hashes" in text] == [
-        "Dust computes the hashes of documents in another way than this version of the connector "
-        "knows, so unchanged records are sent as well."
+        "Dust computes document hashes in a way that this version of the connector does not know. "
+        "Unchanged records are sent as well."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Runs the connector in this process over real HTTP, with the waits handed in: for many cases."""
+"""Runs the connector in this process over real HTTP, with sleeps injected: for many cases."""
 
 from __future__ import annotations
 

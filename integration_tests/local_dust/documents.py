@@ -13,7 +13,7 @@ from typing import Any
 from integration_tests.local_dust.options import DataSource, Options
 
 Document = dict[str, Any]
-"""A document with the fields that a read shows."""
+"""A document as Dust keeps it: the fields that a read shows, Dust's own tags among the others."""
 
 # Below this, Dust reads a timestamp as seconds.
 _LEAST_MILLISECONDS = 10**10

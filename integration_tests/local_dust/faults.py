@@ -29,7 +29,7 @@ class Fault:
 
     @property
     def needs_dust(self) -> bool:
-        """Tell whether Dust itself deals with the request."""
+        """Return whether Dust itself deals with the request."""
         return self.after_work or (self.status is None and self.ending not in ("reset", "closed"))
 
 

@@ -51,7 +51,7 @@ class Page:
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def _show_activity(self, request: web.Request) -> web.Response:
-        """Tell what the last minutes brought, and whether the documents changed since.
+        """Answer with what the last minutes brought, and a version that changes with the documents.
 
         The limit is null where it is lifted.
         """
@@ -67,7 +67,7 @@ class Page:
         return web.json_response(activity)
 
     async def _show_documents(self, request: web.Request) -> web.Response:
-        """Tell what a data source holds, and ROWS of the documents that are asked for.
+        """Answer with what a data source holds, and ROWS of the documents that are asked for.
 
         `source` is the number of the data source. `stream`, with `namespace` if it has one, and
         `search` narrow the list, which is newest first and begins at `offset`.
@@ -89,7 +89,7 @@ class Page:
         return web.json_response(overview)
 
     async def _show_document(self, request: web.Request) -> web.Response:
-        """Tell a document in full, or null if it is not there."""
+        """Answer with a document in full, or with null if it is not there."""
         documents = self._store.documents[self._source(request.query)]
         return web.json_response(documents.get(request.query.get("id", "")))
 

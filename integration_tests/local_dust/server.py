@@ -97,7 +97,7 @@ class LocalDust:
 
     @property
     def documents(self) -> Documents:
-        """Return the documents of the first data source by id, each as a read shows it."""
+        """Return the documents of the first data source by id, as Dust keeps them."""
         return self.store.documents[self.store.options.data_sources[0]]
 
     def put(self, id_: str, system_tags: Iterable[str] = (), **body: Any) -> None:

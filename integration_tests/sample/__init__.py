@@ -1,4 +1,4 @@
-"""What a real source sent: 150 messages for a first look, and 2,100 records for a whole sync."""
+"""What a real source sent: 2,100 records, and 110 of them for a Dust with its rate limit."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 _FOLDER = Path(__file__).parent
-CATALOG = _FOLDER / "catalog.json"
 MESSAGES = _FOLDER / "messages.jsonl"
 FAKER_MESSAGES = _FOLDER / "faker_messages.jsonl"
 
 
 def read_catalog() -> dict[str, Any]:
     """Return the configured catalog of both."""
-    catalog: dict[str, Any] = json.loads(CATALOG.read_text(encoding="utf-8"))
+    catalog: dict[str, Any] = json.loads((_FOLDER / "catalog.json").read_text(encoding="utf-8"))
     return catalog

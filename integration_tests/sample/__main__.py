@@ -1,9 +1,11 @@
-"""Sync a sample of real source-faker output into a local Dust, and show what is there then.
+"""Sync what a real source sent into a local Dust, twice, and compare Dust with the source.
 
     make sync
     make sync KEEP=1
 
-Exits with 1 when a record is missing in Dust or a STATE did not come back.
+Between the two syncs some records change and some leave the source. Exits with 1 when a sync fails,
+when Dust does not hold exactly what the source has, when STATE messages do not come back, or when
+unchanged records are sent again.
 """
 
 from __future__ import annotations
@@ -11,21 +13,47 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import threading
-from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass
 
+from destination_dust.unchanged import SHORT_SYNC_UPSERTS
 from integration_tests import connector
-from integration_tests.local_dust import LocalDust
-from integration_tests.sample import CATALOG, MESSAGES
+from integration_tests.connector import Message, Run
+from integration_tests.local_dust import UNLIMITED, LocalDust, Options
+from integration_tests.sample.source import (
+    CHANGED,
+    GONE,
+    NEW_EMAIL,
+    first_day,
+    next_day,
+    platform_catalog,
+    platform_lines,
+    records_of,
+    states_of,
+)
 
-_WIDTH = 150
+_MOST_NAMED = 5
 
 
 def main() -> None:
-    """Run `spec`, `check` and `write` as a user would, then compare Dust with the sample."""
+    """Sync the source of two days, and say what happened in Dust."""
+    port = _port_to_keep()
+    with ExitStack() as stack:
+        try:
+            options = Options(upserts_per_window=UNLIMITED)
+            dust = stack.enter_context(LocalDust(options, port=port or 0))
+        except OSError as error:
+            sys.exit(f"{error.strerror}. Is a local Dust running already?")
+        _sync_two_days(dust)
+        if port is None:
+            print("\n`make sync KEEP=1` stays open, with a page that shows the documents.")
+        else:
+            _wait_for_interrupt(f"{dust.config['base_url']}/")
+
+
+def _port_to_keep() -> int | None:
     parser = argparse.ArgumentParser(
         prog="python -m integration_tests.sample", description=__doc__.partition("\n")[0]
     )
@@ -36,82 +64,108 @@ def main() -> None:
         help="serve on this port, and go on until interrupted",
     )
     port: int | None = parser.parse_args().keep
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        try:
-            dust = stack.enter_context(LocalDust(port=port or 0))
-        except OSError as error:
-            sys.exit(f"{error.strerror}. Is a local Dust running already?")
-        url = dust.config["base_url"]
-        print(f"A local Dust listens on {url}; a page there shows what it holds.", flush=True)
-        config = Path(folder) / "config.json"
-        config.write_text(json.dumps(dust.config), encoding="utf-8")
-        _run("spec")
-        _run("check", "--config", str(config))
-        output = _run("write", "--config", str(config), "--catalog", str(CATALOG), stdin=MESSAGES)
-        _compare(dust, output)
-        if port is None:
-            print("`make sync KEEP=1` keeps them open, on a page for your browser.")
-        else:
-            _wait_for_interrupt(f"{url}/ shows them until you press Ctrl-C.")
+    return port
 
 
-def _wait_for_interrupt(invitation: str) -> None:
+def _sync_two_days(dust: LocalDust) -> None:
+    print(
+        f"A local Dust listens on {dust.config['base_url']}. Its rate limit is lifted:\n"
+        "with Dust's 120 upserts a minute, the first sync would take at least 17 minutes."
+    )
+    source = first_day()
+    _sync(dust, source, generation=1)
+    print(f"\nNow {len(CHANGED)} records change at the source, and {len(GONE)} leave it.")
+    changes = _sync(dust, next_day(source), generation=2)
+    if changes.unchanged < changes.sent:
+        sys.exit("FAILED: records were sent again although they had not changed.")
+
+
+def _wait_for_interrupt(url: str) -> None:
     try:
-        print(invitation, flush=True)
+        print(f"\n{url} shows the documents until you press Ctrl-C.")
+        print(
+            f"Search for {NEW_EMAIL} there to see the records that changed.",
+            flush=True,
+        )
         threading.Event().wait()
     except KeyboardInterrupt:
         print("\nStopped.")
 
 
-def _run(*arguments: str, stdin: Path | None = None) -> list[str]:
-    """Run the connector, show its output clipped to the screen, and return the lines."""
-    print(f"\n$ {f'cat {stdin.name} | ' if stdin else ''}python main.py {' '.join(arguments)}")
-    run = connector.run(*arguments, stdin=stdin.read_bytes() if stdin else b"")
-    lines = [line.decode("utf-8") for line in run.lines]
-    for line in lines:
-        print(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "...")
+@dataclass(frozen=True)
+class _Changes:
+    """How many documents a sync sent, left as they were, and deleted."""
+
+    sent: int
+    unchanged: int
+    deleted: int
+
+    def __str__(self) -> str:
+        always = f" (the first {SHORT_SYNC_UPSERTS} of a sync always are)" if self.unchanged else ""
+        return f"{self.sent:,} sent{always}, {self.unchanged:,} unchanged, {self.deleted:,} deleted"
+
+
+def _sync(dust: LocalDust, source: list[Message], generation: int) -> _Changes:
+    """Sync all that the source sends, compare, and return what changed in Dust."""
+    print(f"\nSync {generation}, {len(records_of(source)):,} records: ", end="", flush=True)
+    before = dict(dust.documents)
+    run = connector.write(
+        dust.config,
+        platform_catalog(generation),
+        platform_lines(source),
+        WORKER_JOB_ATTEMPT="0",
+    )
+    changes = _changes(before, dust.documents)
+    print(f"{changes}.")
+    for warning in run.logs("WARN"):
+        print(warning)
+    _require_success(run)
+    _compare(dust, source, run)
+    return changes
+
+
+def _changes(before: Mapping[str, Message], after: Mapping[str, Message]) -> _Changes:
+    # Each upsert gives a document another `created`, even where nothing else changed.
+    unchanged = sum(before.get(id_) == document for id_, document in after.items())
+    deleted = len(before.keys() - after.keys())
+    return _Changes(sent=len(after) - unchanged, unchanged=unchanged, deleted=deleted)
+
+
+def _require_success(run: Run) -> None:
     if run.exit_code != 0:
-        sys.exit(f"{run.stderr.decode()}\nThe connector ended with exit code {run.exit_code}.")
-    return lines
+        said = [*(error["message"] for error in run.errors), run.stderr.decode().strip()]
+        sys.exit("\n".join(["FAILED:", *filter(None, said), f"Exit code {run.exit_code}."]))
 
 
-def _compare(dust: LocalDust, output: list[str]) -> None:
-    sent = MESSAGES.read_text(encoding="utf-8").splitlines()
-    messages = [json.loads(line) for line in sent]
-    records = [message["record"] for message in messages if message["type"] == "RECORD"]
-    missing = [
-        f"{record['stream']}-{record['data']['id']}"
-        for record in records
-        if not _is_stored(dust, record)
-    ]
-    states = [line for line, message in zip(sent, messages, strict=True) if "state" in message]
-    lost_states = [state for state in states if state not in output]
-
-    print("\nNow in Dust:")
-    tags = [tag for document in dust.documents.values() for tag in document["tags"]]
-    counts = Counter(tag for tag in tags if tag.startswith("airbyte:"))
-    for tag, count in counts.items():
-        print(f"  {count:4} documents with the tag {tag}")
-    print(f"\nOne of them, {records[-1]['stream']}-{records[-1]['data']['id']}:")
-    last = dust.documents.get(f"{records[-1]['stream']}-{records[-1]['data']['id']}", {})
-    print(json.dumps(last, indent=2, ensure_ascii=False))
-    print("\nits text as an agent reads it:")
-    print(last.get("text"))
-
-    if missing or lost_states or len(dust.documents) != len(records):
+def _compare(dust: LocalDust, source: list[Message], run: Run) -> None:
+    records = records_of(source)
+    different = differences(dust.documents, records)
+    if different:
+        named = "\n".join(different[:_MOST_NAMED])
         sys.exit(
-            f"\nFAILED: {len(records)} records sent, {len(dust.documents)} documents in Dust, "
-            f"missing or different: {missing}; {len(lost_states)} STATE messages did not come back."
+            f"FAILED: Dust and the source differ in {len(different):,} records, such as\n{named}"
         )
-    print(f"\nAll {len(records)} records are in Dust, all {len(states)} STATE messages came back.")
+    if run.states != states_of(source):
+        sys.exit("FAILED: not all STATE messages came back as they were sent.")
+    print(
+        f"Compared: Dust holds exactly these {len(records):,} records, and all {len(run.states)} "
+        "STATE messages came back."
+    )
 
 
-def _is_stored(dust: LocalDust, record: dict[str, object]) -> bool:
-    data = record["data"]
-    assert isinstance(data, dict)
-    document = dust.documents.get(f"{record['stream']}-{data['id']}")
-    return document is not None and json.loads(document["text"]) == data
+def differences(documents: Mapping[str, Message], records: Mapping[str, Message]) -> list[str]:
+    """Return a line for each document that is not what the source has.
+
+    Both are by the ids of documents; of a document the text counts.
+    """
+    missing = [f"{id_} is not in Dust" for id_ in records.keys() - documents.keys()]
+    left = [f"{id_} is in Dust but not at the source" for id_ in documents.keys() - records.keys()]
+    changed = [
+        f"{id_} has other contents in Dust"
+        for id_ in documents.keys() & records.keys()
+        if json.loads(documents[id_]["text"]) != records[id_]
+    ]
+    return sorted(missing + left + changed)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""The command line: the three commands, and the JSON files that it names.
+
+People pass the settings themselves, or the key, where a file's name is expected. So what was passed
+is quoted only where it is the name of a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from destination_dust.errors import DustConfigError
+
+CONFIG = "--config"
+CATALOG = "--catalog"
+
+_NEEDED = {"spec": (), "check": (CONFIG,), "write": (CONFIG, CATALOG)}
+_USAGE = (
+    "%(prog)s spec\n"
+    f"       %(prog)s check {CONFIG} FILE\n"
+    f"       %(prog)s write {CONFIG} FILE {CATALOG} FILE"
+)
+_CONTENTS = {CONFIG: "the settings", CATALOG: "the configured catalog"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong arguments with the usage alone: argparse's own messages quote them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(
+            2,
+            f"{self.prog}: error: the arguments are not as above. They are not repeated here, "
+            "because a key may be among them.\n",
+        )
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Return `command`, and where it was passed `config` and `catalog`, the names of files.
+
+    Wrong arguments end the process with the usage and exit code 2.
+    """
+    parser = _Parser(
+        usage=_USAGE,
+        description="Upserts each record of an Airbyte sync into a Dust data source.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "command",
+        choices=_NEEDED,
+        help="spec describes the settings, check tries them, write syncs the messages on stdin",
+    )
+    for option, content in _CONTENTS.items():
+        parser.add_argument(option, metavar="FILE", help=f"a JSON file with {content}")
+    parsed = parser.parse_args(arguments)
+    if any(getattr(parsed, option.lstrip("-")) is None for option in _NEEDED[parsed.command]):
+        parser.error("an option is missing")
+    return parsed
+
+
+def read_json_object(path: str, option: str) -> dict[str, Any]:
+    """Return the JSON object in the file that was passed as this option.
+
+    The file is UTF-8 whatever the locale, with or without a BOM. Raises DustConfigError when it
+    cannot be read or holds no object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        reason = str(error.strerror)
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8"
+    except json.JSONDecodeError as error:
+        reason = f"it is not JSON at line {error.lineno}, column {error.colno}"
+    except (ValueError, RecursionError):
+        reason = "it holds a number or nesting that is too long to read"
+    else:
+        if isinstance(content, dict):
+            return content
+        reason = "it holds no JSON object"
+    # Outside of the `except`: what those errors quote may be the settings.
+    raise DustConfigError(
+        f"Could not read {name_of_file(path, option)}: {reason}. {option} takes the path of a JSON "
+        f"file with {_CONTENTS[option]}."
+    )
+
+
+def name_of_file(path: str, option: str) -> str:
+    """Return how to call a file in a message: by its name, where that can be nothing else."""
+    # Not with pathlib, which raises for a name that is too long, as the settings are.
+    exists = os.path.exists(path)  # noqa: PTH110
+    if (exists or path.endswith(".json")) and "sk-" not in path:
+        return repr(path)
+    return f"the file passed as {option}"

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from destination_dust.arguments import parse_arguments, read_json_object
+from destination_dust.errors import DustConfigError
+
+KEY = "sk-hunter2"
+SETTINGS = '{"api_key": "hunter2", "base_url": "https://dust.tt"}'
+
+
+def refusal(path: str, option: str = "--config") -> str:
+    """Return the message with which a file is refused."""
+    with pytest.raises(DustConfigError) as refused:
+        read_json_object(path, option)
+    # What Airbyte shows of it. A cause would quote what was passed, or what is in the file.
+    assert "hunter2" not in str(refused.value.as_airbyte_message().trace)
+    assert refused.value.__context__ is None
+    assert refused.value.failure_type.value == "config_error"
+    return str(refused.value.message)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parsed"),
+    [
+        pytest.param(["spec"], ("spec", None, None), id="spec"),
+        pytest.param(["check", "--config", "c"], ("check", "c", None), id="check"),
+        pytest.param(["write", "--config", "c", "--catalog", "k"], ("write", "c", "k"), id="write"),
+        pytest.param(
+            ["write", "--catalog=k", "--config=c"],
+            ("write", "c", "k"),
+            id="equals-signs",
+        ),
+    ],
+)
+def test_a_command_comes_with_its_files(
+    arguments: list[str], parsed: tuple[str | None, ...]
+) -> None:
+    command, config, catalog = parsed
+
+    assert parse_arguments(arguments) == argparse.Namespace(
+        command=command, config=config, catalog=catalog
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([], id="no-command"),
+        pytest.param([KEY], id="unknown-command"),
+        pytest.param(["check"], id="check-without-config"),
+        pytest.param(["check", "--config"], id="config-without-a-file"),
+        pytest.param(["write", "--config", KEY], id="write-without-catalog"),
+        pytest.param(["write", "--catalog", KEY], id="write-without-config"),
+        pytest.param(["check", "--config", "c", "--api_key", KEY], id="unknown-option"),
+        pytest.param(["check", "--config", "c", f"--api_key={KEY}"], id="and-equals-sign"),
+        pytest.param(["check", "--config", *SETTINGS.split()], id="settings-in-words"),
+        pytest.param(["check", "--conf", KEY], id="abbreviated-option"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_usage_and_never_repeated(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(arguments)
+
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "check --config FILE\n" in printed.err
+    assert "write --config FILE --catalog FILE\n" in printed.err
+    assert "hunter2" not in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "-h"]])
+def test_help_describes_commands_and_options(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(arguments)
+
+    help_ = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "spec describes the settings, check tries them, write syncs" in help_
+    assert "--config FILE a JSON file with the settings" in help_
+    assert "--catalog FILE a JSON file with the configured catalog" in help_
+
+
+# Files
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["no-bom", "bom"])
+def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path, bom: bytes) -> None:
+    path = tmp_path / "config.json"
+    path.write_bytes(bom + '{"space_id": "é"}'.encode())
+
+    assert read_json_object(str(path), "--config") == {"space_id": "é"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b'{"api_key": "hunter2"', "it is not JSON at line 1, column 22", id="cut"),
+        pytest.param(b"hunter2\n", "it is not JSON at line 1, column 1", id="text"),
+        pytest.param(b"", "it is not JSON at line 1, column 1", id="empty"),
+        pytest.param('{"api_key": "hunter2"}'.encode("utf-16"), "it is not UTF-8", id="utf-16"),
+        pytest.param(b'["hunter2"]', "it holds no JSON object", id="list"),
+        pytest.param(b'"hunter2"', "it holds no JSON object", id="string"),
+        pytest.param(b"[" * 100_000, "it holds a number or nesting that is too long", id="deep"),
+    ],
+)
+def test_a_file_without_a_json_object_is_named_and_not_quoted(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "config.txt"
+    path.write_bytes(content)
+
+    message = refusal(str(path))
+    assert message.startswith(f"Could not read '{path}': {reason}")
+    assert message.endswith(". --config takes the path of a JSON file with the settings.")
+
+
+@pytest.mark.parametrize(
+    ("option", "content"), [("--config", "the settings"), ("--catalog", "the configured catalog")]
+)
+def test_a_missing_file_is_named(option: str, content: str) -> None:
+    assert refusal("secrets/nowhere.json", option) == (
+        "Could not read 'secrets/nowhere.json': No such file or directory. "
+        f"{option} takes the path of a JSON file with {content}."
+    )
+
+
+def test_a_folder_is_named(tmp_path: Path) -> None:
+    assert refusal(str(tmp_path)).startswith(f"Could not read '{tmp_path}': Is a directory. ")
+
+
+@pytest.mark.parametrize(
+    "passed",
+    [
+        pytest.param(SETTINGS, id="settings"),
+        pytest.param(SETTINGS * 100, id="long-settings"),
+        pytest.param(KEY, id="key"),
+        pytest.param("hunter2", id="key-of-any-look"),
+        pytest.param(f"{KEY}.json", id="key-before-an-extension"),
+        pytest.param(f"https://dust.tt/?key={KEY}", id="address"),
+    ],
+)
+def test_what_may_not_be_the_name_of_a_file_is_not_quoted(passed: str) -> None:
+    message = refusal(passed)
+
+    assert message.startswith("Could not read the file passed as --config: ")
+    assert "--config takes the path of a JSON file with the settings." in message
+
+
+def test_a_file_that_is_named_like_a_key_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / KEY).write_text("hunter2", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    assert refusal(KEY).startswith("Could not read the file passed as --config: it is not JSON")

@@ -1,7 +1,7 @@
 """The command line: the three commands, and the JSON files that it names.
 
-People pass the settings themselves, or the key, where a file's name is expected. So what was passed
-is quoted only where it is the name of a file.
+Users pass the settings or the key where the name of a file is expected. So an argument is quoted
+only when it is certainly the name of a file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTENTS = {CONFIG: "the settings", CATALOG: "the configured catalog"}
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers wrong arguments with the usage alone: argparse's own messages quote them."""
+    """Shows only the usage when arguments are wrong: argparse's own messages quote them."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    """Return `command`, and where it was passed `config` and `catalog`, the names of files.
+    """Return the `command`, and the file names `config` and `catalog` where they were passed.
 
     Wrong arguments end the process with the usage and exit code 2.
     """
@@ -65,8 +65,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def read_json_object(path: str, option: str) -> dict[str, Any]:
     """Return the JSON object in the file that was passed as this option.
 
-    The file is UTF-8 whatever the locale, with or without a BOM. Raises DustConfigError when it
-    cannot be read or holds no object.
+    The file is read as UTF-8 in any locale, with or without a BOM. Raises DustConfigError when it
+    cannot be read or is not a JSON object.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -82,7 +82,7 @@ def read_json_object(path: str, option: str) -> dict[str, Any]:
         if isinstance(content, dict):
             return content
         reason = "it holds no JSON object"
-    # Outside of the `except`: what those errors quote may be the settings.
+    # Raised outside of `except`, because the errors above may quote the settings.
     raise DustConfigError(
         f"Could not read {name_of_file(path, option)}: {reason}. {option} takes the path of a JSON "
         f"file with {_CONTENTS[option]}."
@@ -90,8 +90,8 @@ def read_json_object(path: str, option: str) -> dict[str, Any]:
 
 
 def name_of_file(path: str, option: str) -> str:
-    """Return how to call a file in a message: by its name, where that can be nothing else."""
-    # Not with pathlib, which raises for a name that is too long, as the settings are.
+    """Return what to call a file in a message: its name, if that is certainly not a secret."""
+    # Not with pathlib, which raises when the name is too long, as settings are.
     exists = os.path.exists(path)  # noqa: PTH110
     if (exists or path.endswith(".json")) and "sk-" not in path:
         return repr(path)

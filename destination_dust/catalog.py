@@ -29,8 +29,8 @@ _CDK_SYNC_MODES = frozenset(mode.value for mode in DestinationSyncMode)
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
     """Return the configured catalog in a JSON file, without the schemas of its streams.
 
-    Raises DustConfigError when the file cannot be read or holds no configured catalog, or a sync
-    mode that is not known.
+    Raises DustConfigError when the file cannot be read, is not a configured catalog, or has an
+    unknown sync mode.
     """
     content = read_json_object(path, CATALOG)
     for configured in _configured_in(content):
@@ -49,9 +49,8 @@ def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
 def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Stream]:
     """Return the catalog's streams by namespace and name, in its order.
 
-    Raises DustConfigError for a sync mode that is not supported, for a primary key that is not a
-    list of paths, for a minimum generation that is not the current one, and for a stream that is
-    configured twice.
+    Raises DustConfigError when a sync mode is not supported, a primary key is not a list of paths,
+    a minimum generation is not the current one, or a stream is configured twice.
     """
     streams: dict[StreamKey, Stream] = {}
     for configured in catalog.streams:
@@ -67,7 +66,7 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
 
 
 def notes_on_shared_ids(streams: Iterable[Stream]) -> Iterator[str]:
-    """Yield what users should know where one stream changes the document ids of another."""
+    """Yield a note for each group of streams that change each other's document ids."""
     for first, second, *others in _sharing_ids(streams):
         more = f" (and {len(others)} more)" if others else ""
         yield (
@@ -79,10 +78,10 @@ def notes_on_shared_ids(streams: Iterable[Stream]) -> Iterator[str]:
 
 
 def _sharing_ids(streams: Iterable[Stream]) -> list[list[Stream]]:
-    """Return the groups of streams that could come to the same document ids.
+    """Return the groups of streams that could have the same document ids.
 
-    In sorted order all that begin with a prefix come right after it, so each stream is compared
-    with one other only, however many there are.
+    Sorted, all prefixes that begin with another one come right after it. So each stream needs to be
+    compared with one other stream only.
     """
     groups: list[list[Stream]] = []
     for stream in sorted(streams, key=attrgetter("id_prefix")):
@@ -122,7 +121,7 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
 
 
 def _configured_in(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the configured streams that look like one: the CDK refuses the others."""
+    """Yield the streams that have the right shape. The CDK refuses the others."""
     streams = content.get("streams")
     for configured in streams if isinstance(streams, list) else ():
         if isinstance(configured, dict) and isinstance(configured.get("stream"), dict):
@@ -130,7 +129,7 @@ def _configured_in(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_unknown_mode(configured: dict[str, Any]) -> None:
-    """Raise DustConfigError for a sync mode newer than the CDK, whose own error names no stream."""
+    """Raise DustConfigError for an unknown sync mode: the CDK's own error names no stream."""
     mode = configured.get("destination_sync_mode")
     if isinstance(mode, str) and mode not in _CDK_SYNC_MODES:
         stream = configured["stream"]

@@ -25,7 +25,7 @@ ID_EXAMPLES = {
 MIN_SECRET_CHARACTERS = 6
 """To mask less would damage all that is printed."""
 
-# An address or a request holds what an id does not; a dot alone is resolved instead of sent.
+# What addresses and requests contain and ids do not. A path of dots would be resolved.
 _ID = re.compile(r"""(?!sk-|\.\.?\Z)[^\s\x00-\x1f\x7f/?#&=:"']+""")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
@@ -57,17 +57,17 @@ class DustConfig:
 
 
 def register_secrets(settings: Mapping[str, Any]) -> None:
-    """Have the CDK mask the secrets in all it prints, also where they stand in a line of JSON."""
+    """Have the CDK mask the secrets in everything it prints, as they are and as JSON."""
     for secret in secrets_in(settings):
         add_to_secrets(secret)
         add_to_secrets(exact_json.dumps(secret)[1:-1])
 
 
 def secrets_in(config: Mapping[str, Any]) -> list[str]:
-    """Return what must not be printed of the settings: the key, and all that looks like one.
+    """Return what must not be printed of the settings: the key, and all that looks like a key.
 
-    It may stand in any field: a user may have pasted a whole request there. The longest comes
-    first, since once a part of a secret is masked, the whole is no longer found.
+    They may be in any field, because users paste whole requests. The longest comes first: once a
+    part of a secret is masked, the whole is no longer found.
     """
     keys = {text.strip() for text in _texts_in(config.get("api_key"))}
     for text in _texts_in(config):
@@ -115,7 +115,7 @@ def _id(config: Mapping[str, Any], name: str) -> str:
 
 
 def _api_key(key: str) -> str:
-    # requests and http.client quote a header value they refuse, so such a key must not get there.
+    # requests and http.client quote the header values that they refuse.
     if not _HEADER_VALUE.fullmatch(key):
         raise DustConfigError(
             "api_key holds white space, control or non-ASCII characters, which no Dust key does: "
@@ -125,9 +125,9 @@ def _api_key(key: str) -> str:
 
 
 def _base_url(text: str) -> str:
-    """Return scheme, host and port of a base URL, put together again from its parsed parts.
+    """Return scheme, host and port of a base URL, put together from its parsed parts.
 
-    Nothing that the parser did not understand reaches the HTTP client, which parses by other rules.
+    The HTTP client parses by other rules, so it only gets what this parser has understood.
     """
     try:
         url = Url(text)

@@ -38,9 +38,9 @@ from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
 
-# A user waits in front of a form, for 60 s at most, of which some are for the process to start.
+# A user waits in front of a form for 60 s at most, and starting the process takes some of it.
 CHECK_TIME_LIMIT_S = 50.0
-# With these the client gives up earlier, and says why its last request failed.
+# With these the client gives up earlier, so that it can say why its last request failed.
 CHECK_PATIENCE = {"read_timeout_s": 15.0, "longest_wait_s": 2.0}
 
 
@@ -55,9 +55,9 @@ class DestinationDust(Destination):
         sleep: Callable[[float], None] = time.sleep,
         **client_options: Any,
     ) -> None:
-        """Take when the process started, by the `clock`, and options for the DustClient.
+        """Take the time at which the process started, by the `clock`, and options for the client.
 
-        With another clock and sleep, tests need not wait.
+        Tests pass another clock and sleep, so that they need not wait.
         """
         super().__init__()
         self._clock = clock
@@ -79,7 +79,7 @@ class DestinationDust(Destination):
         except DustError as error:
             return _failed(str(error.message))
         except Exception as error:
-            # An exception here would leave the user of the form without any status.
+            # An exception would leave the user of the form without any status.
             logger.exception("The check itself failed.")
             return _failed(
                 f"The check failed with {type(error).__name__}: please report this, with the log."
@@ -98,8 +98,8 @@ class DestinationDust(Destination):
     ) -> Iterable[AirbyteMessage]:
         """Upsert each RECORD in turn, and yield each STATE once all before it is stored.
 
-        At the end of the input the stale documents of replaced streams are deleted. Raises
-        DustError when something could not be stored or deleted: no STATE follows it.
+        At the end of the input, the stale documents of replaced streams are deleted. Raises
+        DustError when something could not be stored or deleted. No STATE is yielded after that.
         """
         streams = configured_streams(configured_catalog)
         for note in notes_on_shared_ids(streams.values()):
@@ -128,7 +128,7 @@ class DestinationDust(Destination):
                 replacements.note(message)
                 report.note(message)
                 if message.type is Type.STATE:
-                    # A state promises that every earlier record is stored: nothing is pending here.
+                    # A state promises that all earlier records are stored: nothing is pending here.
                     yield message
                 elif (record := message.record) is not None:
                     if (stream := streams.get(stream_key(record.namespace, record.stream))) is None:
@@ -138,9 +138,9 @@ class DestinationDust(Destination):
             replacements.delete_stale(client, report)
 
     def run(self, args: list[str]) -> None:
-        """Run the command in `args` and write each message as soon as there is one.
+        """Run the command in `args` and write each message at once.
 
-        As in the CDK, whose own `run` leaves messages in a buffer and rebuilds each STATE.
+        The CDK's own `run` leaves messages in a buffer and rebuilds each STATE.
         """
         init_uncaught_exception_handler(logger)
         # Its warnings quote what servers sent.
@@ -158,10 +158,10 @@ class DestinationDust(Destination):
         return parse_arguments(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterable[AirbyteMessage]:
-        """Yield the messages with which a command answers.
+        """Yield the messages of a command.
 
         The CDK's own `run_cmd` validates the settings by the JSON schema and quotes what it
-        refuses, which may hold a key: here DustConfig alone validates them.
+        refuses, which may be a key. Here only DustConfig validates them.
         """
         if parsed_args.command == "spec":
             yield from super().run_cmd(parsed_args)
@@ -193,7 +193,7 @@ def _within(
 ) -> AirbyteConnectionStatus:
     """Return the check's status, or a failure after `limit_s`.
 
-    No timeout covers a name look-up, all addresses of a host, or a response sent byte by byte.
+    The timeouts of requests do not limit a name look-up, nor a response that comes byte by byte.
     """
     statuses: Queue[AirbyteConnectionStatus] = Queue()
     Thread(target=lambda: statuses.put(check()), daemon=True).start()

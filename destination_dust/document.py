@@ -1,4 +1,4 @@
-"""From a record to the document it becomes in Dust. Pure: no network, clock, randomness or log."""
+"""Turns a record into the document it becomes in Dust. Pure functions, and nothing is logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TITLE_FIELDS = ("name", "title", "subject", "label")
 _URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
 
 _DIGEST_CHARACTERS = 16
-# Alone, sixteen digits are more likely a number than a digest.
+# Sixteen digits alone are more likely a number than a digest.
 _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z")
 
 # Set where a change data capture has seen that the row was deleted.
@@ -37,10 +37,10 @@ Key = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A record in the form in which Dust takes it.
+    """A record as Dust takes it.
 
-    `key` is None when the stream has no key or the record has no part of it. `timestamp_ms` counts
-    from the epoch. `is_deleted` says that the source no longer has the record.
+    `key` is None when the stream has no primary key, or the record no part of it. `timestamp_ms` is
+    Unix time. `is_deleted` means that the source no longer has the record.
     """
 
     stream: Stream
@@ -54,7 +54,7 @@ class Document:
 
     @property
     def is_deletion(self) -> bool:
-        """Return whether the document is to be deleted, which without a key is not possible."""
+        """Return whether to delete the document. Without a key it is not known which one."""
         return self.is_deleted and self.key is not None
 
     @property
@@ -98,8 +98,8 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
 def key_of(data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]) -> Key | None:
     """Return the values of the primary key, in the order of its paths.
 
-    None when there is no primary key, or when the record has no part of it: a placeholder would
-    give unrelated records one id.
+    None when the stream has no primary key, or the record no part of it: a placeholder would give
+    unrelated records the same id.
     """
     key = tuple(_text_at(data, path) for path in primary_key)
     return key if any(value is not None for value in key) else None
@@ -108,9 +108,9 @@ def key_of(data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]) ->
 def document_id(stream: Stream, key: Key | None, data: Mapping[str, Any]) -> str:
     """Return the record's id in Dust: at most 255 characters of `[a-zA-Z0-9_-]`.
 
-    `{stream}-{value1}-{value2}` with a key, `{stream}-{hash of the data}` without. Where that form
-    could mean two records, it ends in a digest of namespace, stream and key, since records that
-    share an id overwrite each other.
+    `{stream}-{value1}-{value2}` with a key, `{stream}-{hash of the data}` without. Records with the
+    same id would overwrite each other, so an id that could belong to two records ends in a digest
+    of namespace, stream and key.
     """
     identity: Any = exact_json.dumps(data, sort_keys=True) if key is None else list(key)
     values = [_digest(identity)] if key is None else [value or "" for value in key]
@@ -124,14 +124,15 @@ def document_id(stream: Stream, key: Key | None, data: Mapping[str, Any]) -> str
 
 
 def id_hash(id_: str) -> int:
-    """Return a 64-bit hash of a document's id, by which many ids are remembered in little space."""
+    """Return a 64-bit hash of a document's id, to remember many ids in little memory."""
     return int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest(), "big")
 
 
 def title_of(stream: Stream, key: Key | None, id_: str, data: Mapping[str, Any]) -> str:
-    """Return the first text that is not blank in the fields that usually name a thing.
+    """Return the first text in the usual fields for names that is not blank.
 
-    Else stream and key, else the id. Control characters become spaces, and it is cut to fit.
+    Without one it is stream and key, else the id. Control characters become spaces, and a long
+    title is cut.
     """
     texts = _texts_in(data, _TITLE_FIELDS)
     if key is not None:
@@ -150,14 +151,15 @@ def text_of(data: Mapping[str, Any]) -> str:
 
 
 def source_url_of(data: Mapping[str, Any]) -> str:
-    """Return the first text in the usual URL fields that Dust takes as a document's, else ""."""
+    """Return the first URL in the usual fields that Dust accepts, else ""."""
     return next(filter(_is_dust_url, _texts_in(data, _URL_FIELDS)), "")
 
 
 def _texts_in(data: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """Return the texts in the fields of these names, in this order and then the record's.
+    """Return the texts in the fields of these names, in the order of the names.
 
-    Names are case-insensitive: a CRM writes `Name`.
+    Names are case-insensitive, since some sources write `Name`. Fields of one name keep the order
+    that they have in the record.
     """
     texts = [
         (names.index(name), value)
@@ -181,7 +183,7 @@ def _is_ambiguous(values: list[str]) -> bool:
     return (
         "" in values
         or (len(values) > 1 and any("-" in value for value in values))
-        # It could be the digest of another record, or end in it.
+        # It could be the digest of another record, or end in one.
         or _ENDS_LIKE_A_DIGEST.search(values[-1]) is not None
     )
 
@@ -193,8 +195,8 @@ def _digest(text: str) -> str:
 def _is_dust_url(text: str) -> bool:
     """Return whether Dust takes the text as a document's URL.
 
-    An absolute http(s) URL that a browser's `URL` parses, without `//` in its path; the parser used
-    here follows the same standard. Dust's search index fails at values over 32,766 bytes.
+    Dust accepts absolute http(s) URLs that a browser's `URL` parses, without `//` in the path. The
+    parser used here follows the same standard. Dust's search index fails at over 32,766 bytes.
 
     Source: Dust API, upsert document; Dust's sources, `data_sources_nodes_4.mappings.json`.
     """
@@ -206,6 +208,6 @@ def _is_dust_url(text: str) -> bool:
         url.scheme in ("http", "https")
         and "//" not in (url.path or "")
         and len(str(url)) <= MAX_URL_CHARACTERS
-        # Which characters beyond these a host may hold depends on the Unicode of the server.
+        # Which other characters a host may have depends on the server's version of Unicode.
         and max(url.unicode_host() or "") <= "\uffff"
     )

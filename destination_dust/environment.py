@@ -23,7 +23,7 @@ def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
     if not url:
         return None
     try:
-        # As requests does with user and password.
+        # requests encodes user and password in this way.
         url.encode("latin-1")
         proxy = urlsplit(url if "://" in url else f"http://{url}")
         host, port = proxy.hostname, proxy.port

@@ -25,12 +25,12 @@ class DustError(AirbyteTracedException, RuntimeError):
     kind: ClassVar[FailureType] = FailureType.system_error
 
     def __init__(self, message: str, *, stream: StreamDescriptor | None = None) -> None:
-        # The CDK masks secrets in the line it prints, where JSON has escaped the quotes of a key.
+        # Masked here, because in the CDK's own line of JSON a key may be escaped.
         message = filter_secrets(message)
         # A lone surrogate in a message would make the CDK fail while it prints the TRACE.
         message = message.encode("utf-8", "backslashreplace").decode("utf-8")
         super().__init__(
-            # Older CDKs print the internal message only, so it is the same.
+            # Older CDKs print only the internal message.
             internal_message=message,
             message=message,
             failure_type=self.kind,
@@ -39,13 +39,13 @@ class DustError(AirbyteTracedException, RuntimeError):
 
 
 class DustConfigError(DustError):
-    """The user can fix it, in the connector's settings, the connection or Dust."""
+    """The user can fix it in the connector's settings, the connection or Dust."""
 
     kind = FailureType.config_error
 
 
 class DustUnavailableError(DustError):
-    """Dust could not be reached or was not ready, also after the retries: a later sync may pass."""
+    """Dust could not be reached or was not ready, even after retries. A later sync may succeed."""
 
     kind = FailureType.transient_error
 

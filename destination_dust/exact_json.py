@@ -1,7 +1,7 @@
-"""JSON in and out without losing a digit.
+"""Reads and writes JSON without losing a digit.
 
-The usual parsers turn integers beyond 64 bits and long decimals into doubles, so ids and amounts
-change on the way. Here a number stays the text it was written as.
+The usual parsers turn long integers and decimals into doubles, which changes ids and amounts.
+Here a number stays as it was written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_NESTING = 500
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number, as it was written: `1.10` stays `1.10`, and `1e400` is no infinity."""
+    """A JSON number as it was written: `1.10` stays `1.10`, and `1e400` is not infinity."""
 
     literal: str
 
@@ -25,7 +25,7 @@ class Number:
 def loads(text: str) -> Any:
     r"""Return the value of a JSON text, with a `Number` for each number.
 
-    Lone surrogates (`"\ud800"`) are kept; of a repeated key the last value counts.
+    Lone surrogates (`"\ud800"`) are kept. If a key is repeated, the last value counts.
 
     Raises ValueError when the text is not JSON (NaN and Infinity are not) or nests deeper than
     MAX_NESTING. The message says where, and never quotes the text.
@@ -37,7 +37,7 @@ def loads(text: str) -> Any:
         raise ValueError(f"it is not JSON at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    # Counting brackets is nearly free and settles it for all but odd texts.
+    # Counting brackets is cheap, and enough for all but unusual texts.
     if text.count("[") + text.count("{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
         raise ValueError(_TOO_DEEP)
     return value
@@ -46,14 +46,14 @@ def loads(text: str) -> Any:
 def dumps(value: Any, *, sort_keys: bool = False) -> str:
     r"""Return a value, as `loads` returns it, as compact JSON.
 
-    Each `Number` is written as it was read. Non-ASCII stays as it is, and a lone surrogate, which
-    no UTF-8 can hold, becomes its `\udXXX` escape: the text can always be encoded.
+    Each `Number` is written as it was read. Non-ASCII characters stay as they are. A lone surrogate
+    becomes its `\udXXX` escape, so that the text can always be encoded as UTF-8.
     """
     return _written(value, "", sort_keys)
 
 
 def dumps_indented(value: Any) -> str:
-    """Return a value as `dumps` does, over several lines: two spaces for each level."""
+    """Return a value as JSON like `dumps`, but indented by two spaces for each level."""
     return _written(value, "\n", sort_keys=False)
 
 
@@ -88,8 +88,7 @@ def _written(value: Any, newline: str, sort_keys: bool) -> str:
 def _write(value: Any, write: Callable[[str], None], newline: str, sort_keys: bool) -> None:
     """Pass the value's JSON to `write`, piece by piece.
 
-    `newline` is the line break with the indentation of the line that the value starts on, or
-    empty for compact JSON.
+    `newline` is a line break with the indentation of the value, or empty for compact JSON.
     """
     if isinstance(value, Number):
         write(value.literal)

@@ -1,4 +1,4 @@
-"""What Dust's list shows of a document, and whether an upsert would leave the same. Pure."""
+"""Whether a document in Dust's list is what an upsert would leave there. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from destination_dust.document import MIME_TYPE, Document
 # Below this, Dust reads a timestamp as seconds. Source: dust-tt/dust, `cleanTimestamp`.
 _LEAST_TIMESTAMP_MS = 10**10
 
-# What JavaScript's `trim` strips: other than Python's `strip`, U+FEFF too.
+# What JavaScript's `trim` strips. Python's `strip` leaves U+FEFF.
 _JS_WHITE_SPACE = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -24,7 +24,7 @@ _DIGEST_BYTES = 16
 
 
 def fingerprint_of(listed: Mapping[str, Any]) -> bytes | None:
-    """Return what to remember of a document in Dust's list: 24 bytes, a digest and the timestamp.
+    """Return what to remember of a document in Dust's list: a digest and the timestamp, 24 bytes.
 
     None when the list does not show its timestamp.
     """
@@ -36,10 +36,10 @@ def fingerprint_of(listed: Mapping[str, Any]) -> bytes | None:
 
 
 def would_leave(document: Document, fingerprint: bytes) -> bool:
-    """Return whether an upsert of the document would leave Dust as it is, the timestamp apart.
+    """Return whether an upsert of the document would change nothing in Dust but the timestamp.
 
-    Tags and parents are compared beside the hash, which does not change when they do, and which
-    joins them without separators.
+    Tags and parents are compared as well as the hash: they can change later without the hash, and
+    the hash joins them without separators.
     """
     timestamp_ms = int.from_bytes(fingerprint[_DIGEST_BYTES:], "big", signed=True)
     stored = [
@@ -57,14 +57,15 @@ def document_hash(document: Document, timestamp_ms: int) -> str:
     """Return the hash that Dust gives the document when it is stored with this timestamp.
 
     Source: dust-tt/dust, `DataSource::upsert` in `core/src/data_sources/data_source.rs`: hex BLAKE3
-    of id, text, timestamp, tags and parents. Documents that come by the API are their own parent.
+    of id, text, timestamp, tags and parents. The only parent of a document that was written through
+    the API is itself.
     """
     parts = (document.id, document.text, str(timestamp_ms), *_stored_tags(document), document.id)
     return blake3("".join(parts).encode()).hexdigest()
 
 
 def stored_timestamp_ms(timestamp_ms: int) -> int:
-    """Return the timestamp that Dust stores for one that is sent."""
+    """Return the timestamp that Dust stores when this one is sent."""
     return timestamp_ms if timestamp_ms >= _LEAST_TIMESTAMP_MS else timestamp_ms * 1000
 
 

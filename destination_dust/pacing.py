@@ -13,10 +13,10 @@ logger = logging.getLogger("airbyte")
 DUST_LIMIT = 120
 DUST_WINDOW_S = 60.0
 
-# Mean times in seconds, for Dust's window. After a 429: shorter means more 429s, longer means more
-# idle slots.
+# Mean waits in seconds, for a window of 60 s. After a 429: a shorter one means more 429s, a longer
+# one more idle slots.
 _AFTER_429_S = 3.3
-# From one upsert to the next: shorter is less fair, longer is slower after others have stopped.
+# Between upserts: a shorter one is less fair, a longer one slower once others have stopped.
 _GAP_S = 0.25
 _GAP_ALONE_S = 0.1
 
@@ -25,13 +25,12 @@ class Pacer:
     """Decides when one client sends its next upsert.
 
     Dust takes 120 upserts in any 60 s from a whole workspace. A slot is free again 60 s after the
-    upsert that took it. A 429 takes none, and does not say when to come back. Before the first 429
-    nothing waits. From then on the client tries again about 3.3 s after a 429, and leaves about
-    0.25 s between upserts. All clients do the same, and so come to equal shares, whoever started
-    first. The times are random, or clients could fall into step and the same one always be first.
-    A client that has sent 120 upserts in the last 60 s has had every slot, so it is alone: it waits
-    until the oldest of them frees its slot, and leaves only 0.1 s between upserts until the next
-    429.
+    upsert that took it. A 429 takes no slot and does not say when to come back. Nothing waits
+    before the first 429. After it, the client retries about 3.3 s after each 429 and leaves about
+    0.25 s between upserts. All clients do the same, so they get equal shares, whoever started
+    first. The times are random: otherwise clients could fall into step, and the same one would
+    always be first. A client that has sent 120 upserts in the last 60 s is alone. It waits until
+    the oldest one frees its slot, and leaves only 0.1 s between upserts until the next 429.
     """
 
     def __init__(
@@ -44,8 +43,8 @@ class Pacer:
         self.window_s = window_s
         self._clock = clock
         self._uniform = uniform
-        # When the last upserts got their response. Dust has counted them by then, so a window later
-        # their slots are free for sure.
+        # When the last upserts got their responses. Dust has counted them by then, so their slots
+        # are certainly free a window later.
         self._upserts_s: deque[float] = deque(maxlen=DUST_LIMIT)
         self._last_429_s: float | None = None
         self._is_alone = False
@@ -65,13 +64,13 @@ class Pacer:
         return turn_s - now_s
 
     def count(self) -> None:
-        """Take note of an upsert that got another response than a 429."""
+        """Note an upsert whose response was not a 429."""
         self._upserts_s.append(self._clock())
 
     def retry_wait_s(self) -> float:
-        """Take note of a 429, and return how long its upsert has to wait at least, in seconds."""
+        """Note a 429, and return the least time that its upsert has to wait, in seconds."""
         now_s = self._clock()
-        # After a whole window without a 429 it is news again.
+        # Said again only after a whole window without a 429.
         if self._last_429_s is None or now_s - self._last_429_s >= self.window_s:
             logger.info(
                 "Dust's rate limit is reached (%d upserts a minute for the whole workspace): "

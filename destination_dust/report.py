@@ -1,4 +1,4 @@
-"""What a sync tells its user on the way: progress, warnings, a summary."""
+"""What a sync logs for its user: progress, warnings, a summary."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class _Counts:
 
 
 class SyncReport:
-    """Counts what happens and says it through the `airbyte` logger: never a record's contents.
+    """Counts what happens in a sync and logs it, but never the contents of records.
 
-    `streams` are those of the configured catalog. As a context manager it ends with a summary,
-    also when the sync fails.
+    `streams` are those of the configured catalog. As a context manager it logs a summary at the
+    end, also when the sync fails.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class SyncReport:
         self._summarise(has_failed=kind is not None)
 
     def note(self, message: AirbyteMessage) -> None:
-        """Note how many records the source expects to send, if the message tells."""
+        """Note how many records the source expects to send, if the message says so."""
         estimate = message.trace.estimate if message.trace else None
         if estimate is not None and estimate.row_estimate is not None:
             self._estimates[stream_key(estimate.namespace, estimate.name)] = estimate.row_estimate
 
     def wait(self, wait: Wait) -> None:
-        """Wait, as the client asks for, and go on telling progress."""
+        """Wait for the client, and keep logging the progress meanwhile."""
         if wait.stream is not None:
             counts = self._counts[wait.stream.key]
             counts.retries += not wait.is_for_rate_limit
@@ -110,26 +110,26 @@ class SyncReport:
         self._progress()
 
     def unchanged(self, document: Document) -> None:
-        """Count a document that Dust had already as an upsert would leave it."""
+        """Count a document that was not sent, because Dust has it already."""
         self._counts[document.stream.key].unchanged += 1
         self._note_key(document)
         self._progress()
 
     def deleted(self, document: Document) -> None:
-        """Count a document that was deleted, as its record was at the source."""
+        """Count a document that was deleted because its record was deleted at the source."""
         self._counts[document.stream.key].deleted += 1
         self._note_key(document)
         self._progress()
 
     def deleted_stale(self, stream: Stream) -> None:
-        """Count a stale document of a stream that is being replaced, which was deleted."""
+        """Count a stale document that was deleted."""
         self._counts[stream.key].stale += 1
         self._progress()
 
     def replaced(self, stream: Stream, *, newer: int) -> None:
-        """Say that all stale documents of a stream are deleted.
+        """Log that all stale documents of a stream were deleted.
 
-        `newer` counts those that were kept, since they were written after this sync began.
+        `newer` counts those that were kept because they were written after this sync began.
         """
         name = stream_name(stream.key)
         stale = _number(self._counts[stream.key].stale, "document")
@@ -143,7 +143,7 @@ class SyncReport:
             )
 
     def kept(self, stream: Stream, reason: str, advice: str) -> None:
-        """Warn that documents of earlier syncs were kept, although the stream is being replaced."""
+        """Warn that the old documents of a stream were kept although it is being replaced."""
         self._kept[stream.key] = reason
         logger.warning(
             "Stream %s: documents of earlier syncs were kept, because %s. %s",
@@ -153,7 +153,7 @@ class SyncReport:
         )
 
     def ignored(self, record: AirbyteRecordMessage) -> None:
-        """Count a record of a stream that the catalog does not hold."""
+        """Count a record of a stream that is not in the catalog."""
         key = stream_key(record.namespace, record.stream)
         self._not_in_catalog[key] += 1
         if self._not_in_catalog[key] == 1:
@@ -163,7 +163,7 @@ class SyncReport:
             )
 
     def _note_key(self, document: Document) -> None:
-        """Say, once per stream, what a key that is missing or incomplete means in Dust."""
+        """Log once per stream what a missing or incomplete key means in Dust."""
         key = document.stream.key
         self._counts[key].without_key += document.lacks_its_key
         if not document.stream.primary_key:

@@ -1,4 +1,4 @@
-"""Whether a request that failed is sent again, and how long to wait before."""
+"""Whether and when a failed request is sent again."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ MAX_RETRIES = 3
 FIRST_BACKOFF_S = 1.0
 MAX_RETRY_AFTER_S = 300.0
 
-# After so many windows of nothing but 429s, others take every slot that becomes free.
+# After this many windows of nothing but 429s, others take every free slot.
 _PATIENCE_WINDOWS = 5
 
 
 class Retries:
-    """The repetitions of one request.
+    """The retries of one request.
 
-    Three of them after about 1, 2 and 4 s, or when the server says (`Retry-After`). The waits are
-    up to half longer, at random, so that syncs which failed together do not return together.
+    There are up to three, after about 1, 2 and 4 s or when the server says (`Retry-After`). The
+    waits are up to half longer, at random, so that syncs which failed together do not come back
+    together.
 
-    A 429 is none of the three: it passes when the rate limit has room again. Only five windows in
-    which nothing but 429s came end the patience. Where the server does not say when to come back,
-    the pacer knows best for a request that is `paced`; the waits of another one double.
+    A 429 does not count as one of the three. It is retried until five windows have passed in which
+    nothing but 429s came. If the server does not say when to come back, the pacer decides for an
+    upsert (`paced`), and the waits of other requests double.
     """
 
     def __init__(self, pacer: Pacer, *, paced: bool) -> None:
@@ -32,7 +33,7 @@ class Retries:
         self._paced = paced
         self._failures = 0
         self._429s = 0
-        # Windows of nothing but 429s that have passed, and the waits in the present one.
+        # Full windows of nothing but 429s so far, and the waits in the current one.
         self._windows = 0
         self._waited_s = 0.0
 
@@ -76,5 +77,5 @@ def _asked_s(failure: Failure) -> float | None:
     """Return the wait that the server asks for, if it does."""
     if failure.retry_after_s is None:
         return None
-    # "Now" would be a request as fast as the last one failed.
+    # At least the first backoff: a server may say "now".
     return min(max(failure.retry_after_s, FIRST_BACKOFF_S), MAX_RETRY_AFTER_S)

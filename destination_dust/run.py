@@ -21,31 +21,31 @@ def run() -> None:
     started_s = time.monotonic()
     _end_on_signals()
     _prepare_stdin_and_stdout()
-    # A stdout that takes nothing any more is reported once, below, and not for each log line.
+    # A broken stdout is reported once, below, and not for each line of the log.
     logging.raiseExceptions = False
-    # Imported only now: loading the CDK takes a second, and until signals are handled Python as
-    # PID 1 of a container ignores them.
+    # Imported only now, because loading the CDK takes a second. Until signals are handled, Python
+    # ignores them when it is PID 1 of a container.
     from destination_dust.destination import DestinationDust
 
     try:
         DestinationDust(started_s=started_s).run(sys.argv[1:])
         sys.stdout.flush()
     except OSError as error:
-        # The CDK's handler of uncaught exceptions would write to stdout once more.
+        # Not left to the CDK's handler of uncaught exceptions, which writes to stdout.
         _end_without_stdout(error)
 
 
 def _end_on_signals() -> None:
     for name in _ENDING_SIGNALS:
         signum = getattr(signal, name, None)
-        # What the shell or nohup had ignored stays ignored.
+        # Signals that the shell or nohup ignores stay ignored.
         if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, _end)
 
 
 def _end(signum: int, _frame: FrameType | None) -> NoReturn:
-    # Every line is flushed when it is written, so nothing waits in a buffer. A regular exit would
-    # flush once more, and hang for as long as nobody reads the pipe.
+    # Every line is flushed when it is written. A regular exit would flush once more, and hang while
+    # nobody reads the pipe.
     os._exit(128 + signum)
 
 
@@ -59,11 +59,11 @@ def _prepare_stdin_and_stdout() -> None:
 
 
 def _make_blocking(descriptor: int) -> None:
-    """Make Python's reads and writes wait, where another process has made a shared pipe not do so.
+    """Make a pipe blocking that another process has made non-blocking.
 
-    To Python, "nothing yet" would be the end of the input, and a full pipe an error.
+    Python would take "no data yet" for the end of the input, and a full pipe for an error.
     """
-    # On Windows it is not there before Python 3.12, and then for pipes only.
+    # Windows has it since Python 3.12, for pipes only.
     with contextlib.suppress(AttributeError, OSError):
         os.set_blocking(descriptor, True)
 
@@ -72,5 +72,5 @@ def _end_without_stdout(error: OSError) -> NoReturn:
     try:
         print(f"Could not write to stdout: {error.strerror}.", file=sys.stderr, flush=True)
     finally:
-        # A regular exit would try to write what is left in buffers.
+        # A regular exit would try to write the rest of the buffers.
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Deletes the stale documents of streams that a sync has replaced as a whole."""
+"""Deletes the stale documents of streams that a sync has sent in full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from destination_dust.sync_start import SyncStart
 
 PAGE_DOCUMENTS = 2000
 
-# Each pass that proves nothing doubles the page, so this many are enough for a billion documents.
+# The page doubles after each pass that proves nothing, so this is enough for a billion documents.
 _MOST_PASSES = 20
 
 
@@ -29,11 +29,10 @@ def delete_stale(
     *,
     limit: int = PAGE_DOCUMENTS,
 ) -> None:
-    """Delete each document of the streams that was not seen and is older than the sync.
+    """Delete each document of the streams that the sync has not seen and that is older than it.
 
-    `seen` holds the hashes of the ids that the sync brought for each stream. Passes over Dust's
-    list of documents, `limit` of them on a page, until a pass shows them all and none of them is
-    stale. Raises DustError.
+    `seen` has the hashes of the document ids that the sync has seen, per stream. The whole list of
+    documents is read, `limit` on a page, until it shows no stale one. Raises DustError.
     """
     sweep = _Sweep(seen, client, report, start)
     for _ in range(_MOST_PASSES):
@@ -51,7 +50,7 @@ def delete_stale(
 
 
 class _Sweep:
-    """`newer` counts, per stream, what was kept because it was written since the sync began."""
+    """`newer` counts the documents of each stream that were written since the sync began."""
 
     def __init__(
         self,
@@ -70,7 +69,7 @@ class _Sweep:
     def over_all_pages(self, limit: int) -> int | None:
         """Delete the stale documents, and return how many there were.
 
-        None when the list showed an id twice: it has no stable order, so it left out another.
+        None when the list showed an id twice. It has no stable order, so it has left out another.
         """
         self.newer.clear()
         listed: set[int] = set()
@@ -89,10 +88,10 @@ class _Sweep:
                 return deleted
 
     def _delete_if_stale(self, document: dict[str, Any]) -> bool:
-        """Return whether the document was stale, and is deleted."""
+        """Delete the document if it is stale, and return whether it was."""
         id_ = document["document_id"]
         stream = self._by_origin.get(origin_of(document.get("tags")))
-        # An HTTP client resolves a path of dots, which would lead to the data source itself.
+        # An HTTP client would resolve a path of dots, and delete the data source itself.
         if stream is None or id_ in ("", ".", "..") or self._was_seen(stream, id_):
             return False
         if not self._start.is_after(document.get("created")):

@@ -1,6 +1,6 @@
 """One exchange over HTTP: the session, its timeouts, what broke. Sole user of `requests`.
 
-An exchange returns an `Response`, whatever its status, or a `Failure` when there was no response.
+An exchange returns a `Response`, whatever its status, or a `Failure` when there was none.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Transport:
 
 
 class _ApiKey(AuthBase):
-    """The key as the session's `auth`: as a plain header, ~/.netrc would replace it."""
+    """Sends the key as the session's `auth`, because ~/.netrc would replace a plain header."""
 
     def __init__(self, api_key: str) -> None:
         self._header = f"Bearer {api_key}"
@@ -152,10 +152,10 @@ _MAY_BE_STORED = Meaning(
 
 @dataclass(frozen=True)
 class Problem:
-    """What it means to a user that one of these exceptions was raised, or caused another one.
+    """What one of these exceptions means to a user, also when it is the cause of another one.
 
-    `{path}` is the way to the `{host}`; `{peer}` is what is looked up and connected to: only the
-    proxy, where there is one.
+    In the sentence, `{host}` is Dust's host, `{path}` is the host and the proxy on the way, and
+    `{peer}` is what the connector connects to: the proxy if there is one, else the host.
     """
 
     raised: tuple[type[BaseException], ...]
@@ -167,7 +167,7 @@ _NO_RESPONSE = Problem(
     (exceptions.ReadTimeout, ReadTimeoutError), "{path} did not answer in time (timed out)"
 )
 
-# The first one that applies. What causes the exceptions of a row is often in a later row.
+# The first row that applies counts: the causes of a row's exceptions are often in later rows.
 PROBLEMS = (
     Problem(
         (exceptions.InvalidURL, exceptions.InvalidSchema),
@@ -204,13 +204,13 @@ PROBLEMS = (
     Problem((Exception,), "the connection to {path} broke"),
 )
 
-# Their texts may quote a URL with a proxy's password, or what a server or a proxy sent, which may
-# be what it was sent: they must not reach a traceback.
+# Their texts must not reach a traceback: they may quote a URL with a proxy's password, or what a
+# server or a proxy sent.
 _QUOTING = (exceptions.InvalidURL, exceptions.ProxyError, http.client.HTTPException)
 
 
 def _connect_timeout_s(body: bytes | None) -> float:
-    """Return the time to connect, which is also the time that urllib3 has to send the body."""
+    """Return the time to connect. urllib3 has the same time again to send the body."""
     return max(CONNECT_TIMEOUT_S, len(body or b"") / _SLOW_LINE_BYTES_PER_S)
 
 
@@ -231,7 +231,7 @@ def _json(content: bytearray) -> Any:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Return how long a server asks to wait, which it may do in seconds or with a date."""
+    """Return how long a server asks to wait, in seconds or until a date."""
     if value and value.isdecimal():
         return float(value)
     date_ms = _date_ms(value)
@@ -239,7 +239,7 @@ def _retry_after_s(value: str | None) -> float | None:
 
 
 def _date_ms(value: str | None) -> int | None:
-    """Return an HTTP date, which has whole seconds, as Unix time; None when it cannot be read."""
+    """Return an HTTP date as Unix time in ms, or None when it cannot be read."""
     try:
         date = parsedate_to_datetime(value or "").replace(tzinfo=timezone.utc)
         return int(date.timestamp()) * 1000
@@ -248,7 +248,7 @@ def _date_ms(value: str | None) -> int | None:
 
 
 def _tunnel_status(causes: list[BaseException]) -> int | None:
-    """Return the status with which a proxy refused a CONNECT: http.client puts it into a text."""
+    """Return the status with which a proxy refused a CONNECT, from the text of http.client."""
     for cause in causes:
         if refusal := re.match(r"Tunnel connection failed: (\d{3})", str(cause)):
             return int(refusal[1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,8 @@ _USAGE = (
     f"       %(prog)s check {CONFIG} FILE\n"
     f"       %(prog)s write {CONFIG} FILE {CATALOG} FILE"
 )
+# Not within a word, as in "task-".
+_KEY = re.compile(r"(?<![a-zA-Z0-9])sk-")
 _CONTENTS = {CONFIG: "the settings", CATALOG: "the configured catalog"}
 
 
@@ -34,8 +37,8 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(
             2,
-            f"{self.prog}: error: the arguments are not as above. They are not repeated here, "
-            "because a key may be among them.\n",
+            f"{self.prog}: error: Wrong or missing arguments: see the usage above. They are not "
+            "printed, because they may contain an API key.\n",
         )
 
 
@@ -77,11 +80,11 @@ def read_json_object(path: str, option: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         reason = f"it is not JSON at line {error.lineno}, column {error.colno}"
     except (ValueError, RecursionError):
-        reason = "it holds a number or nesting that is too long to read"
+        reason = "a number in it is too long, or its nesting is too deep"
     else:
         if isinstance(content, dict):
             return content
-        reason = "it holds no JSON object"
+        reason = "it must contain one JSON object"
     # Raised outside of `except`, because the errors above may quote the settings.
     raise DustConfigError(
         f"Could not read {name_of_file(path, option)}: {reason}. {option} takes the path of a JSON "
@@ -93,6 +96,6 @@ def name_of_file(path: str, option: str) -> str:
     """Return what to call a file in a message: its name, if that is certainly not a secret."""
     # Not with pathlib, which raises when the name is too long, as settings are.
     exists = os.path.exists(path)  # noqa: PTH110
-    if (exists or path.endswith(".json")) and "sk-" not in path:
-        return repr(path)
+    if (exists or path.endswith(".json")) and not _KEY.search(path):
+        return repr(os.fsencode(path).decode("utf-8", "backslashreplace"))
     return f"the file passed as {option}"

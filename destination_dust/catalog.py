@@ -13,6 +13,7 @@ from airbyte_cdk.models import (
     ConfiguredAirbyteStream,
     DestinationSyncMode,
 )
+from serpyco_rs import SchemaValidationError
 
 from destination_dust.arguments import CATALOG, name_of_file, read_json_object
 from destination_dust.errors import DustConfigError
@@ -24,6 +25,7 @@ SUPPORTED_SYNC_MODES = (
     DestinationSyncMode.overwrite,
 )
 _CDK_SYNC_MODES = frozenset(mode.value for mode in DestinationSyncMode)
+_MOST_NAMED = 10
 
 
 def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
@@ -34,15 +36,18 @@ def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
     """
     content = read_json_object(path, CATALOG)
     for configured in _configured_in(content):
-        _refuse_unknown_mode(configured)
-        # The connector never reads it, and the CDK refuses some that sources send.
-        configured["stream"]["json_schema"] = {}
+        _refuse_what_the_cdk_explains_badly(configured)
+        # The connector never reads these, and the CDK refuses some that platforms send.
+        configured["stream"] |= {"json_schema": {}, "supported_sync_modes": []}
     try:
         return ConfiguredAirbyteCatalogSerializer.load(content)
-    except ValueError as error:
-        reason = " ".join(str(error).split())
+    except SchemaValidationError as error:
+        # Not its messages, which quote the catalog.
+        places = ", ".join(sorted({item.instance_path for item in error.errors}))
         raise DustConfigError(
-            f"This is not a configured Airbyte catalog: {name_of_file(path, CATALOG)}. {reason}."
+            f"This is not a configured Airbyte catalog: {name_of_file(path, CATALOG)}. Something "
+            f"is missing or has the wrong type at {places}. (The output of discover is not a "
+            "configured catalog.)"
         ) from None
 
 
@@ -57,8 +62,7 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
         stream = _stream(configured)
         if streams.setdefault(stream.key, stream) is not stream:
             raise DustConfigError(
-                f"Stream {stream.name!r} is configured twice: which of its primary keys counts is "
-                "not known.",
+                f"Stream {stream.name!r} is configured twice. Remove one of them from the catalog.",
                 stream=stream.descriptor,
             )
     sharing = {stream.key for group in _sharing_ids(streams.values()) for stream in group}
@@ -67,13 +71,14 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> dict[StreamKey, Str
 
 def notes_on_shared_ids(streams: Iterable[Stream]) -> Iterator[str]:
     """Yield a note for each group of streams that change each other's document ids."""
-    for first, second, *others in _sharing_ids(streams):
-        more = f" (and {len(others)} more)" if others else ""
+    for group in _sharing_ids(streams):
+        names = ", ".join(stream_name(stream.key) for stream in group[:_MOST_NAMED])
+        more = f" and {len(group) - _MOST_NAMED} more" if len(group) > _MOST_NAMED else ""
         yield (
-            f"Streams {stream_name(first.key)} and {stream_name(second.key)}{more}: document ids "
-            "end in a digest, because two records of different streams could have the same id. "
-            "Documents that were written before these streams were synced together carry other "
-            "ids, which later upserts and deletions do not reach, until the stream is refreshed."
+            f"Streams {names}{more}: document ids end in a digest, because two records of "
+            "different streams could have the same id. Documents that were written before these "
+            "streams were synced together have other ids. Later upserts and deletions do not reach "
+            "them until the stream is refreshed."
         )
 
 
@@ -100,17 +105,13 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
         raise _unsupported(getattr(mode, "value", mode), stream)
     primary_key = configured.primary_key or configured.stream.source_defined_primary_key or []
     if not _is_list_of_paths(primary_key):
-        raise DustConfigError(
-            f"The primary key of stream {stream.name!r} is not a list of paths, as in "
-            '[["id"]] or [["org", "id"], ["number"]]: choose the primary key again in the '
-            "connection.",
-            stream=stream.descriptor,
-        )
+        raise _wrong_primary_key(stream)
     generation, minimum = configured.generation_id, configured.minimum_generation_id
     if minimum and minimum != generation:
         raise DustConfigError(
-            f"Stream {stream.name!r} has the minimum_generation_id {minimum} and the generation_id "
-            f"{generation}: the connector can keep all generations (0) or the current one alone.",
+            f"The minimum_generation_id of stream {stream.name!r} is {minimum}, but it must be 0 "
+            f"or its generation_id ({generation}). Airbyte sets both: correct them only in a "
+            "catalog of your own.",
             stream=stream.descriptor,
         )
     return replace(
@@ -128,12 +129,30 @@ def _configured_in(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield configured
 
 
-def _refuse_unknown_mode(configured: dict[str, Any]) -> None:
-    """Raise DustConfigError for an unknown sync mode: the CDK's own error names no stream."""
+def _refuse_what_the_cdk_explains_badly(configured: dict[str, Any]) -> None:
+    """Raise DustConfigError for an unknown sync mode or a malformed primary key.
+
+    The CDK refuses them too, but without the name of the stream.
+    """
+    name, namespace = (configured["stream"].get(key) for key in ("name", "namespace"))
+    if not isinstance(name, str):
+        return
+    stream = Stream(name, namespace if isinstance(namespace, str) else None)
     mode = configured.get("destination_sync_mode")
     if isinstance(mode, str) and mode not in _CDK_SYNC_MODES:
-        stream = configured["stream"]
-        raise _unsupported(mode, Stream(str(stream.get("name")), stream.get("namespace")))
+        raise _unsupported(mode, stream)
+    keys = (configured.get("primary_key"), configured["stream"].get("source_defined_primary_key"))
+    if not all(key is None or _is_list_of_paths(key) for key in keys):
+        raise _wrong_primary_key(stream)
+
+
+def _wrong_primary_key(stream: Stream) -> DustConfigError:
+    return DustConfigError(
+        f"The primary key of stream {stream.name!r} is not a list of paths, as in "
+        '[["id"]] or [["org", "id"], ["number"]]: choose the primary key again in the '
+        "connection.",
+        stream=stream.descriptor,
+    )
 
 
 def _unsupported(mode: str, stream: Stream) -> DustConfigError:

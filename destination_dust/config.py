@@ -25,10 +25,12 @@ ID_EXAMPLES = {
 MIN_SECRET_CHARACTERS = 6
 """To mask less would damage all that is printed."""
 
-# What addresses and requests contain and ids do not. A path of dots would be resolved.
-_ID = re.compile(r"""(?!sk-|\.\.?\Z)[^\s\x00-\x1f\x7f/?#&=:"']+""")
+# Without what addresses and requests contain, and without invisible characters.
+_ID = re.compile(r"""(?!sk-)[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060-\u2064\ufeff/?#&=:"']+""")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
+# Long enough not to be a part of a name, as in https://task-force.example.
+_CERTAINLY_A_KEY = re.compile(r"sk-[a-zA-Z0-9]{20,}")
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,25 @@ class DustConfig:
 
         Raises DustConfigError, which names the field and does not quote what a user entered.
         """
-        return cls(
+        register_secrets(config)
+        settings = cls(
             api_key=_api_key(_required(config, "api_key")),
             workspace_id=_id(config, "workspace_id"),
             space_id=_id(config, "space_id"),
             data_source_id=_id(config, "data_source_id"),
             base_url=_base_url(_text(config, "base_url") or DEFAULT_BASE_URL),
         )
+        for name in (*ID_EXAMPLES, "base_url"):
+            _refuse_key_in(name, getattr(settings, name), settings.api_key)
+        return settings
 
 
 def register_secrets(settings: Mapping[str, Any]) -> None:
     """Have the CDK mask the secrets in everything it prints, as they are and as JSON."""
     for secret in secrets_in(settings):
-        add_to_secrets(secret)
-        add_to_secrets(exact_json.dumps(secret)[1:-1])
+        # In lower case too, as a host in an error message.
+        for text in (secret, exact_json.dumps(secret)[1:-1], secret.lower()):
+            add_to_secrets(text)
 
 
 def secrets_in(config: Mapping[str, Any]) -> list[str]:
@@ -108,10 +115,20 @@ def _id(config: Mapping[str, Any], name: str) -> str:
     value = _required(config, name)
     if not _ID.fullmatch(value):
         raise DustConfigError(
-            f"{name} must be the id alone, as in {ID_EXAMPLES[name]}: no address, name, request or "
-            "key."
+            f"{name} must be only the id, such as {ID_EXAMPLES[name]}. Do not paste an address, a "
+            "request or a key. It may have an invisible character from copying."
         )
     return value
+
+
+def _refuse_key_in(name: str, value: str, api_key: str) -> None:
+    """Raise DustConfigError when the key was pasted into another setting.
+
+    In a host it would be looked up by DNS, which is not encrypted.
+    """
+    has_this_key = len(api_key) >= MIN_SECRET_CHARACTERS and api_key.lower() in value.lower()
+    if has_this_key or _CERTAINLY_A_KEY.search(value):
+        raise DustConfigError(f"{name} contains an API key. Remove it from there.")
 
 
 def _api_key(key: str) -> str:
@@ -149,7 +166,8 @@ def _base_url(text: str) -> str:
         raise DustConfigError("base_url must not hold a user name or password.")
     if (url.path or "/") != "/" or url.query is not None or url.fragment is not None:
         raise DustConfigError(
-            f"base_url must end after the host, without a path or query: {DEFAULT_BASE_URL}."
+            f"base_url must not have a path or query. Use {DEFAULT_BASE_URL} (US) or "
+            "https://eu.dust.tt (Europe)."
         )
     default_port = {"https": 443, "http": 80}[url.scheme]
     port = "" if url.port in (None, default_port) else f":{url.port}"

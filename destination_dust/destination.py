@@ -88,7 +88,7 @@ class DestinationDust(Destination):
 
     def _client(self, config: Mapping[str, Any], **options: Any) -> DustClient:
         options = {"clock": self._clock, **options, **self._client_options}
-        return DustClient(_settings(config), **options)
+        return DustClient(DustConfig.from_mapping(config), **options)
 
     def write(
         self,
@@ -167,6 +167,8 @@ class DestinationDust(Destination):
             yield from super().run_cmd(parsed_args)
             return
         config = self.read_config(parsed_args.config)
+        # Before anything else is read that may be quoted.
+        register_secrets(config)
         if parsed_args.command == "check":
             yield self._run_check(config)
         else:
@@ -177,11 +179,6 @@ class DestinationDust(Destination):
     def read_config(config_path: str) -> MutableMapping[str, Any]:
         """Return the settings in a JSON file. Raises DustConfigError when there are none."""
         return read_json_object(config_path, CONFIG)
-
-
-def _settings(config: Mapping[str, Any]) -> DustConfig:
-    register_secrets(config)
-    return DustConfig.from_mapping(config)
 
 
 def _failed(message: str) -> AirbyteConnectionStatus:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from destination_dust.config import is_loopback
 from destination_dust.errors import DustConfigError
 
+_MAX_PATH = 255
+
 
 def proxy_for(base_url: str, proxies: Mapping[str, str]) -> str | None:
     """Return host and port of the proxy for the URL, without user and password.
@@ -57,7 +59,9 @@ def check_certificates(bundle: bool | str | None) -> None:
     except OSError as error:
         names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
         variable = next((name for name in names if os.environ.get(name) == bundle), names[0])
+        # Some put the certificates themselves there, with their private key.
+        name = repr(bundle) if len(bundle) <= _MAX_PATH and "\n" not in bundle else "no file"
         raise DustConfigError(
-            f"{variable} names {bundle!r}, from which no certificates can be read: correct it or "
+            f"{variable} names {name}, from which no certificates can be read: correct it or "
             "unset it."
         ) from error

@@ -26,8 +26,11 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
 _REGIONS = "https://dust.tt is the US, https://eu.dust.tt is Europe"
-_TRY_LATER = "Run the sync again later; if this goes on, see https://status.dust.tt."
+_TRY_LATER = "Try again later; if this goes on, see https://status.dust.tt."
 _REPORT = "This is a defect: please report it with this message."
+_NOT_DUST = (
+    f"This response is not from Dust. Check base_url ({_REGIONS}), and any proxy on the way."
+)
 _CHECK_BASE_URL = f"Check base_url: {_REGIONS}."
 _PROXY_EXAMPLE = ", as in http://user:password@proxy.example:3128."
 
@@ -193,13 +196,13 @@ MEANINGS: dict[str, Meaning] = {
 }
 
 
-_NO_ACCESS = Meaning(DustConfigError, f"Check api_key, and base_url ({_REGIONS}).")
+_NO_ACCESS = Meaning(
+    DustConfigError,
+    f"Check api_key, base_url ({_REGIONS}), and any proxy or firewall on the way.",
+)
 
 # What a status means when the response is not Dust's own.
 _BY_STATUS: dict[int, Meaning] = {
-    304: Meaning(
-        DustConfigError, "A cache in front of Dust answered: have it let requests through."
-    ),
     401: _NO_ACCESS,
     403: _NO_ACCESS,
     404: Meaning(DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."),
@@ -213,9 +216,6 @@ _BY_STATUS: dict[int, Meaning] = {
         "the stream's large fields out in the connection's schema.",
     ),
     429: _RATE_LIMITED,
-    431: Meaning(
-        DustConfigError, "The headers are too large: check api_key, which holds too much for a key."
-    ),
 }
 
 
@@ -252,7 +252,9 @@ def _meaning(response: Response) -> Meaning:
         return _BY_STATUS[status]
     if 300 <= status < 400:
         return Meaning(DustConfigError, f"Set base_url to where Dust itself answers: {_REGIONS}.")
-    return _UNAVAILABLE if status >= 500 else Meaning(DustRequestError, _REPORT)
+    if status >= 500:
+        return _UNAVAILABLE
+    return Meaning(DustRequestError, _REPORT if response.envelope else _NOT_DUST)
 
 
 def _said(response: Response) -> str:
@@ -262,7 +264,7 @@ def _said(response: Response) -> str:
         message = _quotable(response.envelope["message"])
         return f'Dust answered {status} {response.envelope["type"]}, "{message}"'
     if response.location is not None and 300 <= status < 400:
-        return f"the server redirects ({status}) to {_address(response.location)}"
+        return f"{_host(response.url)} redirects ({status}) to {_address(response.location)}"
     if status in SUCCESSES:
         return f"{_host(response.url)} answered {status}, but not as Dust does"
     return f"{_host(response.url)} answered {status} without Dust's error message"
@@ -270,7 +272,7 @@ def _said(response: Response) -> str:
 
 def _address(location: str) -> str:
     """Return the target of a redirect without its user, query and fragment: they may be secret."""
-    address = re.sub(r"[?#].*|(?<=//)[^/@]*@", "", location, flags=re.DOTALL)
+    address = re.sub(r"[?#].*|(?<=//)[^/]*@", "", location, flags=re.DOTALL)
     return _quotable(address) or "an unnamed address"
 
 

@@ -92,7 +92,7 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
         elif kind == _TRACE:
             yield from _trace(content.get("trace"), line)
         elif kind.strip().upper() == _RECORD:
-            raise _malformed(number, "its type is RECORD in other letters")
+            raise _malformed(number, "its type must be written RECORD, in capitals")
 
 
 def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
@@ -161,7 +161,7 @@ def _parse(line: bytes, number: int) -> dict[str, Any] | None:
         if isinstance(content.get("record"), dict) and "stream" in content["record"]:
             raise _malformed(number, "it is a RECORD without a type")
     if holds_record(line):
-        raise _unreadable(line, number, "it holds a RECORD that does not stand alone")
+        raise _unreadable(line, number, "there is other text on the line beside a RECORD")
     return None
 
 
@@ -172,7 +172,7 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
         raise _malformed(number, "it is a RECORD without the name of a stream")
     namespace = record.get("namespace")
     if namespace is not None and not isinstance(namespace, str):
-        raise _malformed(number, "it is a RECORD with a namespace that is no string")
+        raise _malformed(number, "it is a RECORD with a namespace that is not a string")
     if not isinstance(record.get("data"), dict):
         raise _malformed(number, "it is a RECORD without a 'data' object")
     emitted_at = _int64(record.get("emitted_at"))

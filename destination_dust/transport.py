@@ -81,7 +81,8 @@ class Transport:
                 **self._environment,
             ) as response:
                 content = _content(response)
-        except (OSError, HTTPError) as error:
+        except (OSError, HTTPError, ValueError) as error:
+            # ValueError: the target of a redirect is not text or not a URL.
             return self._failure(error, is_upsert=body is not None)
         return Response(
             status=response.status_code,
@@ -173,7 +174,9 @@ PROBLEMS = (
         (exceptions.InvalidURL, exceptions.InvalidSchema),
         "no request can be made for {host}",
         Meaning(
-            DustConfigError, "Check base_url and the environment's proxy settings (HTTPS_PROXY)."
+            DustConfigError,
+            "Check base_url, and the proxy in HTTPS_PROXY or ALL_PROXY: it must look like "
+            "http://proxy.example:3128, and SOCKS is not supported.",
         ),
     ),
     Problem(
@@ -195,18 +198,20 @@ PROBLEMS = (
     Problem((exceptions.ProxyError,), "{peer} did not work"),
     Problem((exceptions.SSLError,), "no TLS connection to {path} could be made"),
     Problem((_ResponseTooLargeError,), "{path} sent more than 64 MiB in one response"),
-    Problem((DecodeError,), "{path} sent a response whose compression is broken"),
     Problem(
         (http.client.RemoteDisconnected, http.client.IncompleteRead),
         "the connection to {path} broke",
     ),
-    Problem((http.client.HTTPException,), "{path} sent a response that cannot be read as HTTP"),
+    Problem(
+        (http.client.HTTPException, DecodeError, ValueError),
+        "{path} sent a response that cannot be read as HTTP",
+    ),
     Problem((Exception,), "the connection to {path} broke"),
 )
 
 # Their texts must not reach a traceback: they may quote a URL with a proxy's password, or what a
 # server or a proxy sent.
-_QUOTING = (exceptions.InvalidURL, exceptions.ProxyError, http.client.HTTPException)
+_QUOTING = (exceptions.ProxyError, http.client.HTTPException, ValueError)
 
 
 def _connect_timeout_s(body: bytes | None) -> float:

@@ -126,10 +126,11 @@ class SyncReport:
         self._counts[stream.key].stale += 1
         self._progress()
 
-    def replaced(self, stream: Stream, *, newer: int) -> None:
-        """Log that all stale documents of a stream were deleted.
+    def replaced(self, stream: Stream, *, newer: int, is_certain: bool = True) -> None:
+        """Log that the stale documents of a stream were deleted.
 
-        `newer` counts those that were kept because they were written after this sync began.
+        `newer` counts those that were kept because they were written after this sync began. It may
+        not be certain that there are no others.
         """
         name = stream_name(stream.key)
         stale = _number(self._counts[stream.key].stale, "document")
@@ -140,6 +141,12 @@ class SyncReport:
                 "else has written them since this sync began.",
                 name,
                 _number(newer, "document"),
+            )
+        if not is_certain:
+            logger.warning(
+                "Stream %s: Dust's list changed while it was read, so some documents of earlier "
+                "syncs may have been kept. The next refresh deletes them.",
+                name,
             )
 
     def kept(self, stream: Stream, reason: str, advice: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -16,10 +15,10 @@ from destination_dust.report import SyncReport
 from destination_dust.stream import Stream, origin_of
 from destination_dust.sync_start import SyncStart
 
+# A page of so many documents takes about 40 MB.
+_LARGEST_PAGE = 64_000
 # Dust shows at once what has been deleted, so a list that needs more passes cannot be trusted.
 _MOST_PASSES = 20
-# More documents than any source sends with one timestamp.
-_LARGEST_PAGE = 500_000
 
 
 def delete_stale(
@@ -33,19 +32,26 @@ def delete_stale(
     """Delete each document of the streams that the sync has not seen and that is older than it.
 
     `seen` has the hashes of the document ids that the sync has seen, per stream. Dust's list is
-    read with `limit` documents on a page, until it shows no stale one. Raises DustError.
+    read, with `limit` documents on a page at first, until it shows no stale one. Raises DustError.
     """
     sweep = _Sweep(seen, client, report, start)
     for _ in range(_MOST_PASSES):
-        if sweep.over_all_pages(limit) == 0:
+        deleted = sweep.over_all_pages(limit)
+        if deleted == 0 and (sweep.has_read_all or limit == _LARGEST_PAGE):
             for stream in seen:
-                report.replaced(stream, newer=sweep.newer[stream])
+                report.replaced(stream, newer=sweep.newer[stream], is_certain=sweep.has_read_all)
             return
+        if not sweep.has_read_all:
+            limit = min(2 * limit, _LARGEST_PAGE)
     raise _untrustworthy("it still shows some that were deleted")
 
 
 class _Sweep:
-    """`newer` counts the documents of each stream that were written since the sync began."""
+    """The last pass over the list.
+
+    `has_read_all` tells whether it has certainly left out no document. `newer` counts the documents
+    of each stream that were written since the sync began.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class _Sweep:
         start: SyncStart,
     ) -> None:
         self.newer: Counter[Stream] = Counter()
+        self.has_read_all = True
         self._seen = {stream: array("Q", sorted(hashes)) for stream, hashes in seen.items()}
         self._by_origin = {frozenset(stream.tags): stream for stream in seen}
         self._client = client
@@ -64,25 +71,35 @@ class _Sweep:
     def over_all_pages(self, limit: int) -> int:
         """Delete the stale documents, and return how many there were.
 
-        The list is ordered by timestamp, but documents of one timestamp may change places between
+        The list is ordered by timestamp, and documents of one timestamp may change places between
         two requests. So the last timestamp on a page is left to the next page, which then shows all
-        its documents at once. A page that has no other timestamp is read again, twice as large.
+        of its documents at once. Where they fill more than a page, one that is shown twice means
+        that another was left out.
         """
         self.newer.clear()
+        self.has_read_all = True
         deleted = offset = 0
-        last_ms = sys.maxsize
+        previous: list[dict[str, Any]] = []
+        # Of a timestamp that fills whole pages, what they have shown.
+        tied: set[int] = set()
         while True:
             page = self._client.list_documents(limit=limit, offset=offset, streams=list(self._seen))
             self._start.note_date(page.date_ms)
             documents = page.documents
             is_end = len(documents) < limit
-            if not is_end:
+            is_tied = not is_end and documents[0]["timestamp"] == documents[-1]["timestamp"]
+            if not is_end and not is_tied:
+                if documents == previous:
+                    raise _untrustworthy("its pages repeat")
+                previous = documents
                 oldest_ms = documents[-1]["timestamp"]
                 documents = [one for one in documents if one["timestamp"] > oldest_ms]
-                if not documents or oldest_ms >= last_ms:
-                    limit = _twice(limit)
-                    continue
-                last_ms = oldest_ms
+            hashes = {id_hash(one["document_id"]) for one in documents}
+            if not tied.isdisjoint(hashes):
+                self.has_read_all = False
+                if limit < _LARGEST_PAGE or hashes <= tied:
+                    return deleted
+            tied = tied | hashes if is_tied else set()
             deleted_here = sum(map(self._delete_if_stale, documents))
             deleted += deleted_here
             offset += len(documents) - deleted_here
@@ -107,12 +124,6 @@ class _Sweep:
         seen, hash_ = self._seen[stream], id_hash(id_)
         at = bisect_left(seen, hash_)
         return at < len(seen) and seen[at] == hash_
-
-
-def _twice(limit: int) -> int:
-    if limit >= _LARGEST_PAGE:
-        raise _untrustworthy("its pages repeat")
-    return 2 * limit
 
 
 def _untrustworthy(reason: str) -> DustUnavailableError:

@@ -39,18 +39,23 @@ class ListOfDocuments:
         self.immortal: set[str] = set()
         self.foreign: list[dict[str, Any]] = []
         self.deleted: list[str] = []
+        self.is_stable = False
+        self.largest = 0
         self._ties_move = ties_move
         self._seed = seed
 
     def list_documents(self, *, limit: int, offset: int, streams: Sequence[Stream]) -> Page:
         self.lists += 1
+        self.largest = max(self.largest, limit)
         if self.foreign:
             document = self.foreign.pop()
             self.documents[document["document_id"]] = document
         if self.deleted:
             self.documents.pop(self.deleted.pop(), None)
-        order = random.Random(self.lists if self._ties_move else self._seed + offset)
-        documents = order.sample(list(self.documents.values()), len(self.documents))
+        documents = list(self.documents.values())
+        if not self.is_stable:
+            order = random.Random(self.lists if self._ties_move else self._seed + offset)
+            documents = order.sample(documents, len(documents))
         documents.sort(key=lambda document: -document["timestamp"])
         return Page(documents[offset : offset + limit], date_ms=BEGAN_MS)
 
@@ -209,23 +214,46 @@ def test_a_document_that_is_listed_for_ever_ends_the_sync() -> None:
     assert client.lists < 50
 
 
-def test_a_list_that_ignores_the_offset_is_read_as_one_page() -> None:
+def test_a_list_that_ignores_the_offset_ends_the_sync() -> None:
     class WithoutOffset(ListOfDocuments):
         def list_documents(self, *, limit: int, offset: int, streams: Sequence[Stream]) -> Page:
             return super().list_documents(limit=limit, offset=0, streams=streams)
 
     documents = [listed(str(number), timestamp=number) for number in range(20)]
-    client = WithoutOffset(documents, ties_move=True)
-    assert swept(client, seen=["7"], limit=3) == ["7"]
+    seen = [str(number) for number in range(20)]
+    with pytest.raises(DustUnavailableError, match="its pages repeat"):
+        swept(WithoutOffset(documents, ties_move=False), seen=seen, limit=3)
 
 
-def test_a_list_without_end_ends_the_sync() -> None:
+def test_where_ties_of_one_timestamp_never_settle_what_may_be_left_is_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest page does not show them all at once."""
+    monkeypatch.setattr("destination_dust.stale._LARGEST_PAGE", 8)
+    documents = [listed(str(number)) for number in range(30)]
+    seen = [str(number) for number in range(30)]
+    assert len(swept(ListOfDocuments(documents, ties_move=True), seen=seen, limit=2)) == 30
+    (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "some documents of earlier syncs may have been kept" in warning
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+def test_a_timestamp_of_many_pages_is_read_to_its_end_in_a_stable_order(limit: int) -> None:
+    """All records of some sources have the same one."""
+    documents = [listed(f"{number:02}", timestamp=number // 20) for number in range(40)]
+    client = ListOfDocuments(documents, ties_move=False)
+    client.is_stable = True
+    assert swept(client, seen=["00", "39"], limit=limit) == ["00", "39"]
+    assert client.largest == limit
+
+
+def test_a_list_without_end_is_not_read_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     class Endless(ListOfDocuments):
         def list_documents(self, *, limit: int, **page: Any) -> Page:
             self.lists += 1
             return Page([listed("users-1", created=BEGAN_MS)] * limit, date_ms=BEGAN_MS)
 
     client = Endless([], ties_move=False)
-    with pytest.raises(DustUnavailableError, match="its pages repeat"):
-        swept(client)
+    swept(client)
+    assert "some documents of earlier syncs may have been kept" in caplog.text
     assert client.lists < 20

@@ -112,7 +112,7 @@ class Transport:
         if (status := _tunnel_status(causes)) is not None:
             return tunnel_refused(str(self._proxy), self.host, status)
         proxy = self._proxy and f"the proxy {self._proxy}"
-        problem = next(each for each in PROBLEMS if _any_is(causes, each.raised))
+        problem = next(each for each in NETWORK_PROBLEMS if _any_is(causes, each.raised))
         return Failure(
             said=problem.said.format(
                 host=self.host,
@@ -169,7 +169,7 @@ _NO_RESPONSE = Problem(
 )
 
 # The first row that applies counts: the causes of a row's exceptions are often in later rows.
-PROBLEMS = (
+NETWORK_PROBLEMS = (
     Problem(
         (exceptions.InvalidURL, exceptions.InvalidSchema),
         "no request can be made for {host}",

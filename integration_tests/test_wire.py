@@ -90,13 +90,13 @@ def json_of(outcome: Response | Failure) -> object:
 
 def said_by(outcome: Response | Failure) -> str:
     assert isinstance(outcome, Failure)
-    assert outcome.can_pass
+    assert outcome.is_retryable
     return outcome.said.partition(" ")[2]
 
 
 def assert_broken(outcome: Response | Failure) -> None:
     assert isinstance(outcome, Failure)
-    assert outcome.can_pass
+    assert outcome.is_retryable
     assert outcome.said.startswith("the connection to 127.0.0.1:")
     assert outcome.said.endswith(" broke")
 
@@ -136,7 +136,7 @@ def test_a_response_without_end_ends_at_the_size_limit() -> None:
         pytest.param("Transfer-Encoding: chunked\r\n\r\nsoon", id="chunk without a length"),
     ],
 )
-def test_a_response_that_is_not_whole_is_a_failure_that_can_pass(head: str, status: int) -> None:
+def test_a_response_that_is_not_whole_is_a_retryable_failure(head: str, status: int) -> None:
     outcome = exchange(sends_and_closes(f"HTTP/1.1 {status} So\r\n{head}\r\n\r\n{{".encode()))
     assert_broken(outcome)
 
@@ -230,7 +230,7 @@ def test_what_a_proxy_answers_to_a_connect_is_reported(
     address = proxy.removeprefix("http://")
     assert outcome.said == f"the proxy {address} answered {status} when asked for dust.tt"
     assert outcome.cause is None
-    assert outcome.can_pass is (status == 503)
+    assert outcome.is_retryable is (status == 503)
 
 
 def test_a_proxy_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "type_", "can_pass", "is_rate_limited"),
+    ("status", "type_", "is_retryable", "is_rate_limited"),
     [
         (429, "rate_limit_error", True, True),
         (403, "rate_limit_error", True, True),
@@ -131,11 +131,11 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
         (404, None, False, False),
     ],
 )
-def test_what_can_pass_follows_from_dusts_type_before_the_status(
-    status: int, type_: str | None, can_pass: bool, is_rate_limited: bool
+def test_what_is_retryable_follows_from_dusts_type_before_the_status(
+    status: int, type_: str | None, is_retryable: bool, is_rate_limited: bool
 ) -> None:
     failure = Failure.of(answer(status, type_))
-    assert (failure.can_pass, failure.is_rate_limited) == (can_pass, is_rate_limited)
+    assert (failure.is_retryable, failure.is_rate_limited) == (is_retryable, is_rate_limited)
 
 
 @pytest.mark.parametrize("type_", ["rate_limit_error", None])

@@ -258,7 +258,7 @@ def test_what_broke_is_told_in_a_users_words(
 ) -> None:
     failure = failed(http, error)
     assert failure.said == direct
-    assert failure.can_pass
+    assert failure.is_retryable
 
 
 @pytest.mark.parametrize(("error", "_direct", "proxied"), BROKEN)

@@ -24,7 +24,10 @@ def test_a_check_of_a_wrong_setting_fails_without_quoting_it(dust: LocalDust) ->
     run = connector.check({**dust.config, "data_source_id": REQUEST})
     assert run.exit_code == 0
     assert run.status["status"] == "FAILED"
-    assert run.status["message"].startswith("data_source_id must be the id alone")
+    assert run.status["message"] == (
+        "data_source_id must be only the id, such as dts_KtCBWtKdpmNc. Do not paste an address, a "
+        "request or a key. It may have an invisible character from copying."
+    )
     assert_prints_no_key(run)
     assert dust.requests == []
 

@@ -173,7 +173,7 @@ def test_a_compressed_response_is_read_and_a_broken_one_named() -> None:
 
     assert json_of(exchange(sends(compressed(gzip.compress(b'{"a":1}'))))) == {"a": 1}
     broken = exchange(sends(compressed(b"no gzip")))
-    assert said_by(broken) == "sent a response whose compression is broken"
+    assert said_by(broken) == "sent a response that cannot be read as HTTP"
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_streams_that_change_each_others_ids_are_named_before_anything_is_writte
     both = catalog_of(configured("users"), configured("users-archive"))
     with caplog.at_level(logging.INFO, "airbyte"):
         next(write(state(), catalog_=both))
-    named = [r for r in caplog.records if "'users' and 'users-archive'" in r.getMessage()]
+    named = [r for r in caplog.records if "'users', 'users-archive'" in r.getMessage()]
     assert [record.levelname for record in named] == ["INFO"]
     assert http.call_count == 0
 
@@ -231,8 +231,8 @@ def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
         pytest.param({"base_url": 5}, "base_url must be a string.", id="base-url"),
         pytest.param(
             {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
-            "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
-            "request or key.",
+            "data_source_id must be only the id, such as dts_KtCBWtKdpmNc. Do not paste an "
+            "address, a request or a key. It may have an invisible character from copying.",
             id="request",
         ),
     ],
@@ -280,7 +280,7 @@ def test_a_key_too_short_to_be_one_masks_nothing(
 
 def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
     config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
-    with pytest.raises(DustError, match="space_id must be the id alone") as failed:
+    with pytest.raises(DustError, match=r"^space_id must be only the id, such as ") as failed:
         list(DestinationDust().write(config, catalog(), [record(1)]))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import Status
+from airbyte_cdk.models import FailureType, Status
 
 from destination_dust import destination, transport
 from destination_dust.destination import DestinationDust
 from destination_dust.failures import Failure, Response
 from destination_dust.transport import Transport
+from integration_tests.connector import USERS, in_process, users_with_states
 from integration_tests.local_dust import LocalDust
 
 Serve = Callable[[socket.socket], None]
@@ -189,6 +190,43 @@ def test_a_response_that_is_no_http_is_named(data: bytes) -> None:
     assert said_by(outcome) == "sent a response that cannot be read as HTTP"
     assert isinstance(outcome, Failure)
     assert outcome.cause is None
+
+
+UNREADABLE_REDIRECTS: list[Any] = [
+    pytest.param("https://login.example/caf\xe9".encode("latin-1"), id="Latin-1"),
+    pytest.param(b"https://[portal]/login", id="no URL"),
+]
+
+
+def redirects(location: bytes) -> Serve:
+    return sends(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("location", UNREADABLE_REDIRECTS)
+def test_a_redirect_to_what_is_no_address_fails_a_check_in_words(location: bytes) -> None:
+    with server(redirects(location)) as base_url:
+        status = in_process.check({**LocalDust().config, "base_url": base_url})
+    assert status.status is Status.FAILED
+    assert status.message == (
+        f"Could not list the data source's documents: {base_url.removeprefix('http://')} sent a "
+        "response that cannot be read as HTTP. Check base_url, and the network and proxy settings "
+        "of the machine this runs on."
+    )
+
+
+@pytest.mark.parametrize("location", UNREADABLE_REDIRECTS)
+def test_a_redirect_to_what_is_no_address_fails_an_upsert_in_words(location: bytes) -> None:
+    with server(redirects(location)) as base_url:
+        config = {**LocalDust().config, "base_url": base_url}
+        done = in_process.sync(config, USERS, users_with_states([1]))
+    assert done.states == []
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert done.error.message == (
+        "Could not upsert document 'users-1' of stream 'users': "
+        f"{base_url.removeprefix('http://')} sent a response that cannot be read as HTTP. Check "
+        "base_url, and the network and proxy settings of the machine this runs on."
+    )
 
 
 def test_a_connection_that_ends_before_the_response_is_broken() -> None:

@@ -194,7 +194,7 @@ def test_a_response_that_is_no_http_is_named(data: bytes) -> None:
 
 UNREADABLE_REDIRECTS: list[Any] = [
     pytest.param("https://login.example/caf\xe9".encode("latin-1"), id="Latin-1"),
-    pytest.param(b"https://[portal]/login", id="no URL"),
+    pytest.param(b"https://[portal/login", id="no URL"),
 ]
 
 
@@ -211,6 +211,21 @@ def test_a_redirect_to_what_is_no_address_fails_a_check_in_words(location: bytes
         f"Could not list the data source's documents: {base_url.removeprefix('http://')} sent a "
         "response that cannot be read as HTTP. Check base_url, and the network and proxy settings "
         "of the machine this runs on."
+    )
+
+
+def test_a_redirect_that_only_some_versions_of_python_can_read_fails_a_check_in_words() -> None:
+    with server(redirects(b"https://[portal]/login")) as base_url:
+        status = in_process.check({**LocalDust().config, "base_url": base_url})
+    host = base_url.removeprefix("http://")
+    said, _, _ = (
+        str(status.message)
+        .removeprefix(f"Could not list the data source's documents: {host} ")
+        .partition(". ")
+    )
+    assert said in (
+        "redirects (302) to https://[portal]/login",
+        "sent a response that cannot be read as HTTP",
     )
 
 

@@ -344,7 +344,7 @@ RETRYABLE: list[Any] = [
 
 
 @pytest.mark.parametrize("answer", RETRYABLE)
-def test_what_can_pass_is_tried_three_times_more(
+def test_what_is_retryable_is_tried_three_times_more(
     http: requests_mock.Mocker,
     client: DustClient,
     waits: list[Wait],

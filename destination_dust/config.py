@@ -25,8 +25,8 @@ ID_EXAMPLES = {
 MIN_SECRET_CHARACTERS = 6
 """To mask less would damage all that is printed."""
 
-# Without what addresses and requests contain, and without invisible characters.
-_ID = re.compile(r"""(?!sk-)[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060-\u2064\ufeff/?#&=:"']+""")
+# Without what addresses and requests contain.
+_ID = re.compile(r"""(?!sk-)[^\s/?#&=:"']+""")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _DUST_KEY = re.compile(r"sk-[a-zA-Z0-9_-]+")
 # Long enough not to be a part of a name, as in https://task-force.example.
@@ -113,7 +113,8 @@ def _required(config: Mapping[str, Any], name: str) -> str:
 
 def _id(config: Mapping[str, Any], name: str) -> str:
     value = _required(config, name)
-    if not _ID.fullmatch(value):
+    # Zero-width spaces and other invisible characters are not printable.
+    if not _ID.fullmatch(value) or not value.isprintable():
         raise DustConfigError(
             f"{name} must be only the id, such as {ID_EXAMPLES[name]}. Do not paste an address, a "
             "request or a key. It may have an invisible character from copying."

@@ -28,7 +28,7 @@ from destination_dust.catalog import configured_streams, notes_on_shared_ids, re
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig, register_secrets
 from destination_dust.document import Document, to_document
-from destination_dust.errors import DustConfigError, DustError
+from destination_dust.errors import DustError, causes
 from destination_dust.protocol import read_messages, stdin_lines, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
@@ -148,9 +148,11 @@ class DestinationDust(Destination):
         try:
             for message in self.run_cmd(self.parse_args(args)):
                 write_message(message, sys.stdout.buffer)
-        except DustConfigError as error:
-            # Its message says what to do; a traceback of the connector would only hide that.
-            error.with_traceback(None).emit_message()
+        except DustError as error:
+            # Its message says what to do; tracebacks of the connector would only hide that.
+            for cause in causes(error):
+                cause.with_traceback(None)
+            error.emit_message()
             sys.exit(1)
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:

@@ -12,6 +12,7 @@ with its own message, failure type and stream.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from airbyte_cdk.models import FailureType, StreamDescriptor
@@ -56,3 +57,10 @@ class DustRequestError(DustError):
 
 class InputError(DustError):
     """Stdin does not hold what the Airbyte protocol allows, or cannot be read."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error, what caused it, what caused that, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

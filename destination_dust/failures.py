@@ -84,7 +84,7 @@ class Failure:
         return cls(said=_said(response), meaning=_meaning(response), response=response)
 
     @property
-    def can_pass(self) -> bool:
+    def is_retryable(self) -> bool:
         """Return whether a retry may succeed."""
         return self.meaning.kind is DustUnavailableError
 

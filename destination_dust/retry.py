@@ -39,7 +39,7 @@ class Retries:
 
     def wait_s(self, failure: Failure) -> float | None:
         """Return how long to wait before the next try, in seconds; None when there is none."""
-        if not failure.can_pass:
+        if not failure.is_retryable:
             return None
         wait_s = self._after_429_s(failure) if failure.is_rate_limited else self._wait_s(failure)
         if wait_s is not None:

@@ -10,7 +10,6 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -26,7 +25,7 @@ from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, Read
 
 from destination_dust import __version__
 from destination_dust.environment import check_certificates, proxy_for
-from destination_dust.errors import DustConfigError, DustUnavailableError
+from destination_dust.errors import DustConfigError, DustUnavailableError, causes
 from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
 CONNECT_TIMEOUT_S = 10.0
@@ -108,11 +107,11 @@ class Transport:
 
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""
-        causes = list(_causes(error))
-        if (status := _tunnel_status(causes)) is not None:
+        chain = list(causes(error))
+        if (status := _tunnel_status(chain)) is not None:
             return tunnel_refused(str(self._proxy), self.host, status)
         proxy = self._proxy and f"the proxy {self._proxy}"
-        problem = next(each for each in PROBLEMS if _any_is(causes, each.raised))
+        problem = next(each for each in NETWORK_PROBLEMS if _any_is(chain, each.raised))
         return Failure(
             said=problem.said.format(
                 host=self.host,
@@ -120,7 +119,7 @@ class Transport:
                 path=f"{self.host} (through {proxy})" if proxy else self.host,
             ),
             meaning=_MAY_BE_STORED if is_upsert and problem is _NO_RESPONSE else problem.meaning,
-            cause=None if _any_is(causes, _QUOTING) else error,
+            cause=None if _any_is(chain, _QUOTING) else error,
         )
 
 
@@ -169,7 +168,7 @@ _NO_RESPONSE = Problem(
 )
 
 # The first row that applies counts: the causes of a row's exceptions are often in later rows.
-PROBLEMS = (
+NETWORK_PROBLEMS = (
     Problem(
         (exceptions.InvalidURL, exceptions.InvalidSchema),
         "no request can be made for {host}",
@@ -252,19 +251,13 @@ def _date_ms(value: str | None) -> int | None:
         return None
 
 
-def _tunnel_status(causes: list[BaseException]) -> int | None:
+def _tunnel_status(chain: list[BaseException]) -> int | None:
     """Return the status with which a proxy refused a CONNECT, from the text of http.client."""
-    for cause in causes:
+    for cause in chain:
         if refusal := re.match(r"Tunnel connection failed: (\d{3})", str(cause)):
             return int(refusal[1])
     return None
 
 
-def _any_is(causes: list[BaseException], types: tuple[type[BaseException], ...]) -> bool:
-    return any(isinstance(cause, types) for cause in causes)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _any_is(chain: list[BaseException], types: tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, types) for cause in chain)

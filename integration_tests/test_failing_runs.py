@@ -87,10 +87,14 @@ def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust) -> None:
     assert run.exit_code == 1
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
+    assert run.error["failure_type"] == "system_error"
     assert run.error["message"].startswith(
         "Line 4 of the input is a malformed message: it is not JSON"
     )
-    assert SECRET.encode() not in run.stdout + run.stderr
+    assert run.logs("INFO")[-1].startswith("Sync failed after ")
+    assert (run.logs("FATAL"), run.stderr) == ([], b"")
+    assert b"Traceback" not in run.stdout
+    assert SECRET.encode() not in run.stdout
 
 
 def test_noise_between_messages_is_ignored(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from integration_tests.local_dust import LocalDust
 SECRET = "0123456789abcdef"
 KEY = f"sk-{SECRET}"
 REQUEST = f"curl https://dust.tt/api/v1/w/w1/spaces -H 'Authorization: Bearer {KEY}'"
+# Otherwise Python takes the C locale for one of UTF-8.
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def assert_prints_no_key(run: Run) -> None:
@@ -24,9 +27,29 @@ def test_a_check_of_a_wrong_setting_fails_without_quoting_it(dust: LocalDust) ->
     run = connector.check({**dust.config, "data_source_id": REQUEST})
     assert run.exit_code == 0
     assert run.status["status"] == "FAILED"
-    assert run.status["message"].startswith("data_source_id must be the id alone")
+    assert run.status["message"] == (
+        "data_source_id must be only the id, such as dts_KtCBWtKdpmNc. Do not paste an address, a "
+        "request or a key. It may have an invisible character from copying."
+    )
     assert_prints_no_key(run)
     assert dust.requests == []
+
+
+@pytest.mark.parametrize("host", ["dust.tt", "DUST.TT"])
+def test_a_key_behind_the_base_url_is_refused_before_its_host_is_looked_up(host: str) -> None:
+    """Neither is it printed in lower case, as a host is."""
+    key = f"sk-{SECRET.upper()}"
+    settings = {**LocalDust().config, "api_key": key, "base_url": f"https://{host}{key}"}
+    run = connector.check(settings)
+    assert run.exit_code == 0
+    assert run.status["message"] == "base_url contains an API key. Remove it from there."
+    assert SECRET.encode() not in (run.stdout + run.stderr).lower()
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_in_any_locale() -> None:
+    run = connector.run("check", "--config", os.fsdecode(b"caf\xe9.json"), **C_LOCALE)
+    assert (run.exit_code, run.stderr) == (1, b"")
+    assert run.error["message"].startswith(r"Could not read 'caf\\xe9.json': No such file ")
 
 
 def test_settings_in_place_of_their_files_name_are_not_printed(dust: LocalDust) -> None:
@@ -63,8 +86,7 @@ def test_files_in_utf_8_are_read_and_written_about_in_any_locale(
         *("write", "--config", "config.json", "--catalog", "catalog.json"),
         stdin=record("élèves", {"id": 1}) + b"\n" + state(1),
         cwd=tmp_path,
-        # Otherwise Python takes the C locale for one of UTF-8.
-        **{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        **C_LOCALE,
     )
     assert (run.exit_code, run.stderr) == (0, b"")
     assert run.states == [state(1)]

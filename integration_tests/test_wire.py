@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import Status
+from airbyte_cdk.models import FailureType, Status
 
 from destination_dust import destination, transport
 from destination_dust.destination import DestinationDust
 from destination_dust.failures import Failure, Response
 from destination_dust.transport import Transport
+from integration_tests.connector import USERS, in_process, users_with_states
 from integration_tests.local_dust import LocalDust
 
 Serve = Callable[[socket.socket], None]
@@ -90,13 +91,13 @@ def json_of(outcome: Response | Failure) -> object:
 
 def said_by(outcome: Response | Failure) -> str:
     assert isinstance(outcome, Failure)
-    assert outcome.can_pass
+    assert outcome.is_retryable
     return outcome.said.partition(" ")[2]
 
 
 def assert_broken(outcome: Response | Failure) -> None:
     assert isinstance(outcome, Failure)
-    assert outcome.can_pass
+    assert outcome.is_retryable
     assert outcome.said.startswith("the connection to 127.0.0.1:")
     assert outcome.said.endswith(" broke")
 
@@ -136,7 +137,7 @@ def test_a_response_without_end_ends_at_the_size_limit() -> None:
         pytest.param("Transfer-Encoding: chunked\r\n\r\nsoon", id="chunk without a length"),
     ],
 )
-def test_a_response_that_is_not_whole_is_a_failure_that_can_pass(head: str, status: int) -> None:
+def test_a_response_that_is_not_whole_is_a_retryable_failure(head: str, status: int) -> None:
     outcome = exchange(sends_and_closes(f"HTTP/1.1 {status} So\r\n{head}\r\n\r\n{{".encode()))
     assert_broken(outcome)
 
@@ -173,7 +174,7 @@ def test_a_compressed_response_is_read_and_a_broken_one_named() -> None:
 
     assert json_of(exchange(sends(compressed(gzip.compress(b'{"a":1}'))))) == {"a": 1}
     broken = exchange(sends(compressed(b"no gzip")))
-    assert said_by(broken) == "sent a response whose compression is broken"
+    assert said_by(broken) == "sent a response that cannot be read as HTTP"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +190,58 @@ def test_a_response_that_is_no_http_is_named(data: bytes) -> None:
     assert said_by(outcome) == "sent a response that cannot be read as HTTP"
     assert isinstance(outcome, Failure)
     assert outcome.cause is None
+
+
+UNREADABLE_REDIRECTS: list[Any] = [
+    pytest.param("https://login.example/caf\xe9".encode("latin-1"), id="Latin-1"),
+    pytest.param(b"https://[portal/login", id="no URL"),
+]
+
+
+def redirects(location: bytes) -> Serve:
+    return sends(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("location", UNREADABLE_REDIRECTS)
+def test_a_redirect_to_what_is_no_address_fails_a_check_in_words(location: bytes) -> None:
+    with server(redirects(location)) as base_url:
+        status = in_process.check({**LocalDust().config, "base_url": base_url})
+    assert status.status is Status.FAILED
+    assert status.message == (
+        f"Could not list the data source's documents: {base_url.removeprefix('http://')} sent a "
+        "response that cannot be read as HTTP. Check base_url, and the network and proxy settings "
+        "of the machine this runs on."
+    )
+
+
+def test_a_redirect_that_only_some_versions_of_python_can_read_fails_a_check_in_words() -> None:
+    with server(redirects(b"https://[portal]/login")) as base_url:
+        status = in_process.check({**LocalDust().config, "base_url": base_url})
+    host = base_url.removeprefix("http://")
+    said, _, _ = (
+        str(status.message)
+        .removeprefix(f"Could not list the data source's documents: {host} ")
+        .partition(". ")
+    )
+    assert said in (
+        "redirects (302) to https://[portal]/login",
+        "sent a response that cannot be read as HTTP",
+    )
+
+
+@pytest.mark.parametrize("location", UNREADABLE_REDIRECTS)
+def test_a_redirect_to_what_is_no_address_fails_an_upsert_in_words(location: bytes) -> None:
+    with server(redirects(location)) as base_url:
+        config = {**LocalDust().config, "base_url": base_url}
+        done = in_process.sync(config, USERS, users_with_states([1]))
+    assert done.states == []
+    assert done.error is not None
+    assert done.error.failure_type is FailureType.transient_error
+    assert done.error.message == (
+        "Could not upsert document 'users-1' of stream 'users': "
+        f"{base_url.removeprefix('http://')} sent a response that cannot be read as HTTP. Check "
+        "base_url, and the network and proxy settings of the machine this runs on."
+    )
 
 
 def test_a_connection_that_ends_before_the_response_is_broken() -> None:
@@ -230,7 +283,7 @@ def test_what_a_proxy_answers_to_a_connect_is_reported(
     address = proxy.removeprefix("http://")
     assert outcome.said == f"the proxy {address} answered {status} when asked for dust.tt"
     assert outcome.cause is None
-    assert outcome.can_pass is (status == 503)
+    assert outcome.is_retryable is (status == 503)
 
 
 def test_a_proxy_that_never_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,10 +331,14 @@ def test_a_check_ends_in_time_also_where_no_timeout_reaches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in the look-up of a name, here in a response that comes byte by byte."""
-    monkeypatch.setattr(destination, "CHECK_TIME_LIMIT_S", 0.3)
-    with server(trickles(b"HTTP/1.1 200 OK\r\n")) as base_url:
-        status = DestinationDust(read_timeout_s=0.2).check(
+    monkeypatch.setattr(destination, "CHECK_TIME_LIMIT_S", 0.2)
+    earlier = threading.enumerate()
+    with server(trickles(b"HTTP/1.1")) as base_url:
+        status = DestinationDust(sleep=lambda _: None, read_timeout_s=0.2).check(
             logging.getLogger("airbyte"), {**LocalDust().config, "base_url": base_url}
         )
     assert status.status is Status.FAILED
-    assert "The check did not end within 0.3 s" in str(status.message)
+    assert "The check did not end within 0.2 s" in str(status.message)
+    # What goes on of the check would meet the HTTP that later tests fake.
+    for thread in set(threading.enumerate()).difference(earlier):
+        thread.join()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,10 +73,15 @@ def test_wrong_arguments_are_answered_with_the_usage_and_never_repeated(
         parse_arguments(arguments)
 
     printed = capsys.readouterr()
+    program = Path(sys.argv[0]).name
     assert ended.value.code == 2
-    assert "check --config FILE\n" in printed.err
-    assert "write --config FILE --catalog FILE\n" in printed.err
-    assert "hunter2" not in printed.err
+    assert printed.err == (
+        f"usage: {program} spec\n"
+        f"       {program} check --config FILE\n"
+        f"       {program} write --config FILE --catalog FILE\n"
+        f"{program}: error: Wrong or missing arguments: see the usage above. They are not printed, "
+        "because they may contain an API key.\n"
+    )
     assert printed.out == ""
 
 
@@ -110,9 +117,14 @@ def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path, bom: b
         pytest.param(b"hunter2\n", "it is not JSON at line 1, column 1", id="text"),
         pytest.param(b"", "it is not JSON at line 1, column 1", id="empty"),
         pytest.param('{"api_key": "hunter2"}'.encode("utf-16"), "it is not UTF-8", id="utf-16"),
-        pytest.param(b'["hunter2"]', "it holds no JSON object", id="list"),
-        pytest.param(b'"hunter2"', "it holds no JSON object", id="string"),
-        pytest.param(b"[" * 100_000, "it holds a number or nesting that is too long", id="deep"),
+        pytest.param(b'["hunter2"]', "it must contain one JSON object", id="list"),
+        pytest.param(b'"hunter2"', "it must contain one JSON object", id="string"),
+        pytest.param(
+            b"[" * 100_000, "a number in it is too long, or its nesting is too deep", id="deep"
+        ),
+        pytest.param(
+            b"9" * 5_000, "a number in it is too long, or its nesting is too deep", id="long-number"
+        ),
     ],
 )
 def test_a_file_without_a_json_object_is_named_and_not_quoted(
@@ -121,9 +133,10 @@ def test_a_file_without_a_json_object_is_named_and_not_quoted(
     path = tmp_path / "config.txt"
     path.write_bytes(content)
 
-    message = refusal(str(path))
-    assert message.startswith(f"Could not read '{path}': {reason}")
-    assert message.endswith(". --config takes the path of a JSON file with the settings.")
+    assert refusal(str(path)) == (
+        f"Could not read '{path}': {reason}. --config takes the path of a JSON file with the "
+        "settings."
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,6 +161,8 @@ def test_a_folder_is_named(tmp_path: Path) -> None:
         pytest.param(KEY, id="key"),
         pytest.param("hunter2", id="key-of-any-look"),
         pytest.param(f"{KEY}.json", id="key-before-an-extension"),
+        pytest.param("/home/x/sk-abc/config.json", id="key-in-a-path"),
+        pytest.param("config_sk-abc.json", id="key-behind-an-underscore"),
         pytest.param(f"https://dust.tt/?key={KEY}", id="address"),
     ],
 )
@@ -156,6 +171,18 @@ def test_what_may_not_be_the_name_of_a_file_is_not_quoted(passed: str) -> None:
 
     assert message.startswith("Could not read the file passed as --config: ")
     assert "--config takes the path of a JSON file with the settings." in message
+
+
+@pytest.mark.parametrize("path", ["/home/x/helpdesk-sync/config.json", "task-1.json"])
+def test_a_path_with_the_letters_of_a_key_in_a_name_is_named(path: str) -> None:
+    assert refusal(path).startswith(f"Could not read '{path}': No such file or directory. ")
+
+
+def test_a_name_that_is_not_utf_8_is_shown_without_a_lone_surrogate() -> None:
+    """No text with one can be printed."""
+    message = refusal(os.fsdecode(b"caf\xe9.json"))
+
+    assert message.startswith(r"Could not read 'caf\\xe9.json': No such file or directory. ")
 
 
 def test_a_file_that_is_named_like_a_key_is_not_named(

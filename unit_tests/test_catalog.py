@@ -25,12 +25,22 @@ from destination_dust.errors import DustConfigError
 from destination_dust.stream import Stream
 from unit_tests.builders import catalog_of, configured, document_of
 
-USERS = {
+USERS: dict[str, Any] = {
     "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
     "sync_mode": "full_refresh",
     "destination_sync_mode": "append_dedup",
     "primary_key": [["id"]],
 }
+
+WRONG_PRIMARY_KEY = (
+    "The primary key of stream 'users' is not a list of paths, as in [[\"id\"]] or "
+    '[["org", "id"], ["number"]]: choose the primary key again in the connection.'
+)
+
+
+def stream_of_users(**changes: Any) -> dict[str, Any]:
+    """Return USERS with changes to what the source says of the stream."""
+    return {**USERS, "stream": {**USERS["stream"], **changes}}
 
 
 def streams_of(*streams: ConfiguredAirbyteStream) -> dict[tuple[str | None, str], Stream]:
@@ -71,9 +81,13 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
         pytest.param('"json_schema":{"maximum":1e400}', id="number-beyond-a-double"),
         pytest.param(f'"json_schema":{{"maximum":{10**30}}}', id="number-beyond-64-bits"),
         pytest.param('"json_schema":null', id="no-schema"),
+        pytest.param('"supported_sync_modes":["a mode of tomorrow"]', id="sync-mode-of-a-source"),
+        pytest.param('"supported_sync_modes":null', id="no-sync-modes-of-a-source"),
     ],
 )
-def test_the_schema_of_a_stream_may_hold_anything(tmp_path: Path, part: str) -> None:
+def test_what_the_connector_never_reads_of_a_stream_may_be_anything(
+    tmp_path: Path, part: str
+) -> None:
     path = tmp_path / "catalog.json"
     catalog = orjson.dumps({"streams": [USERS]}).decode()
     # Of a repeated key the last value counts.
@@ -90,26 +104,36 @@ def test_a_byte_order_mark_may_begin_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "place"),
     [
-        pytest.param({}, '"streams" is a required property', id="no-streams"),
-        pytest.param(
-            {"streams": [{**USERS, "primary_key": ["id"]}]},
-            "streams/0/primary_key",
-            id="primary-key-that-is-no-list-of-paths",
-        ),
+        pytest.param({}, "streams", id="no-streams"),
         pytest.param(
             {"streams": [{**USERS, "destination_sync_mode": 1}]},
             "streams/0/destination_sync_mode",
             id="sync-mode-that-is-no-string",
         ),
-        pytest.param({"streams": [USERS["stream"]]}, "streams/0", id="catalog-of-a-source"),
+        pytest.param({"streams": [USERS["stream"]]}, "streams/0/stream", id="catalog-of-a-source"),
+        pytest.param(
+            {"streams": [USERS, {**USERS, "cursor_field": "id"}]},
+            "streams/1/cursor_field",
+            id="second-stream",
+        ),
+        pytest.param(
+            {"streams": [stream_of_users(namespace=5)]},
+            "streams/0/stream/namespace",
+            id="namespace-that-is-no-string",
+        ),
+        pytest.param(
+            {"streams": [{**stream_of_users(name=None), "destination_sync_mode": "new"}]},
+            "streams/0/stream/name",
+            id="unknown-sync-mode-of-a-stream-without-a-name",
+        ),
         pytest.param({"streams": [7]}, "streams/0", id="stream-that-is-no-object"),
         pytest.param({"streams": 7}, "streams", id="streams-that-are-no-list"),
     ],
 )
 def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
-    tmp_path: Path, content: Any, reason: str
+    tmp_path: Path, content: Any, place: str
 ) -> None:
     path = tmp_path / "catalog.json"
     path.write_bytes(orjson.dumps(content))
@@ -117,10 +141,10 @@ def test_a_file_that_holds_no_catalog_is_an_error_of_the_configuration(
     with pytest.raises(DustConfigError) as refused:
         read_catalog(str(path))
 
-    message = str(refused.value)
-    assert message.startswith(f"This is not a configured Airbyte catalog: '{path}'. ")
-    assert reason in message
-    assert "\n" not in message
+    assert str(refused.value) == (
+        f"This is not a configured Airbyte catalog: '{path}'. Something is missing or has the "
+        f"wrong type at {place}. (The output of discover is not a configured catalog.)"
+    )
     assert refused.value.failure_type.value == "config_error"
     # Nothing but the message is shown.
     assert refused.value.__suppress_context__
@@ -157,6 +181,70 @@ def test_an_error_of_a_stream_whose_name_cannot_be_sent_is_shown_all_the_same(
         read_catalog(str(path))
 
     assert shown(refused.value) == ("config_error", StreamDescriptor(name="\\ud800"))
+
+
+CANARY = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(
+            {**stream_of_users(json_schema={"const": CANARY}), "sync_mode": CANARY}, id="schema"
+        ),
+        pytest.param({**USERS, "primary_key": CANARY * 500}, id="long-primary-key"),
+        pytest.param({**USERS, "primary_key": [[{CANARY: CANARY}]]}, id="object-in-a-primary-key"),
+        pytest.param({**USERS, "cursor_field": CANARY}, id="cursor-field"),
+        pytest.param({**USERS, "generation_id": CANARY}, id="generation"),
+        pytest.param({**USERS, "stream": CANARY}, id="stream"),
+        pytest.param(stream_of_users(namespace=[CANARY]), id="namespace"),
+        pytest.param({**stream_of_users(name={CANARY: 1}), "primary_key": CANARY}, id="name"),
+        pytest.param(CANARY, id="no-object"),
+    ],
+)
+def test_what_is_wrong_in_a_catalog_is_not_quoted(tmp_path: Path, stream: Any) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(orjson.dumps({"streams": [stream]}))
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    assert CANARY not in repr(refused.value.as_airbyte_message())
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param({**USERS, "primary_key": "id"}, id="string"),
+        pytest.param({**USERS, "primary_key": ["id"]}, id="list-of-strings"),
+        pytest.param({**USERS, "primary_key": [[]]}, id="empty-path"),
+        pytest.param(stream_of_users(source_defined_primary_key=["id"]), id="that-of-the-source"),
+    ],
+)
+def test_a_malformed_primary_key_in_the_file_is_an_error_that_names_the_stream(
+    tmp_path: Path, stream: Any
+) -> None:
+    path = tmp_path / "catalog.json"
+    path.write_bytes(orjson.dumps({"streams": [stream]}))
+
+    with pytest.raises(DustConfigError) as refused:
+        read_catalog(str(path))
+
+    assert str(refused.value) == WRONG_PRIMARY_KEY
+    assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
+
+
+def test_an_unknown_sync_mode_beside_a_malformed_namespace_names_the_stream(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "catalog.json"
+    stream = {**stream_of_users(namespace=5), "destination_sync_mode": "overwrite_dedup"}
+    path.write_bytes(orjson.dumps({"streams": [stream]}))
+
+    with pytest.raises(DustConfigError, match=r"^Stream 'users' has the sync mode ") as refused:
+        read_catalog(str(path))
+
+    assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
 
 
 def test_a_catalog_that_cannot_be_read_is_an_error_of_the_configuration() -> None:
@@ -240,8 +328,8 @@ def test_a_minimum_that_is_not_the_generation_is_an_error_that_names_the_stream(
     with pytest.raises(DustConfigError) as refused:
         streams_of(configured("users", mode=mode, generations=ids))
     assert str(refused.value) == (
-        f"Stream 'users' has the minimum_generation_id {ids[1]} and the generation_id {ids[0]}: "
-        "the connector can keep all generations (0) or the current one alone."
+        f"The minimum_generation_id of stream 'users' is {ids[1]}, but it must be 0 or its "
+        f"generation_id ({ids[0]}). Airbyte sets both: correct them only in a catalog of your own."
     )
     assert shown(refused.value) == ("config_error", StreamDescriptor(name="users"))
 
@@ -250,8 +338,8 @@ def test_what_replacing_depends_on_is_read_from_the_file(tmp_path: Path) -> None
     """By every airbyte-cdk in range."""
     path = tmp_path / "catalog.json"
     generations = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
-    stream = {**USERS["stream"], "is_resumable": True}  # type: ignore[dict-item]
-    path.write_bytes(orjson.dumps({"streams": [{**USERS, **generations, "stream": stream}]}))
+    stream = {**stream_of_users(is_resumable=True), **generations}
+    path.write_bytes(orjson.dumps({"streams": [stream]}))
 
     (one,) = read_catalog(str(path)).streams
     assert (one.generation_id, one.minimum_generation_id, one.sync_id) == (7, 7, 40)
@@ -281,10 +369,7 @@ def test_a_primary_key_that_is_no_list_of_paths_is_an_error_that_names_the_strea
     with pytest.raises(DustConfigError) as refused:
         streams_of(configured("users", "eu", primary_key))
 
-    assert str(refused.value) == (
-        "The primary key of stream 'users' is not a list of paths, as in [[\"id\"]] or "
-        '[["org", "id"], ["number"]]: choose the primary key again in the connection.'
-    )
+    assert str(refused.value) == WRONG_PRIMARY_KEY
     assert shown(refused.value) == (
         "config_error",
         StreamDescriptor(name="users", namespace="eu"),
@@ -408,24 +493,37 @@ def test_many_streams_are_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPa
     assert 1_000 < Counted.comparisons < 20_000
 
 
+NINE_STREAMS = ", ".join(f"'u-{number}'" for number in range(9))
+
+
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
         pytest.param([(None, "users"), (None, "orders")], [], id="unrelated"),
         pytest.param(
             [(None, "users-archive"), (None, "orders"), (None, "users")],
-            ["Streams 'users' and 'users-archive': "],
+            ["Streams 'users', 'users-archive': "],
             id="name-that-begins-like-an-id",
         ),
         pytest.param(
             [("eu", "users"), ("us", "users")],
-            ["Streams 'users' of namespace 'eu' and 'users' of namespace 'us': "],
+            ["Streams 'users' of namespace 'eu', 'users' of namespace 'us': "],
             id="namespaces",
         ),
         pytest.param(
             [(None, "u"), (None, "u-a"), (None, "u-b"), (None, "u-a-b"), (None, "v"), ("n", "v")],
-            ["Streams 'u' and 'u-a' (and 2 more): ", "Streams 'v' and 'v' of namespace 'n': "],
+            ["Streams 'u', 'u-a', 'u-a-b', 'u-b': ", "Streams 'v', 'v' of namespace 'n': "],
             id="groups",
+        ),
+        pytest.param(
+            [(None, "u"), *((None, f"u-{number}") for number in range(9))],
+            [f"Streams 'u', {NINE_STREAMS}: "],
+            id="ten-streams",
+        ),
+        pytest.param(
+            [(None, "u"), *((None, f"u-{letter}") for letter in "0123456789ab")],
+            [f"Streams 'u', {NINE_STREAMS} and 3 more: "],
+            id="more-than-ten-streams",
         ),
     ],
 )
@@ -437,7 +535,7 @@ def test_streams_that_change_each_others_ids_are_named_in_one_note_with_what_it_
     assert list(notes_on_shared_ids(streams.values())) == [
         f"{names}document ids end in a digest, because two records of different streams could "
         "have the same id. Documents that were written before these streams were synced together "
-        "carry other ids, which later upserts and deletions do not reach, until the stream is "
+        "have other ids. Later upserts and deletions do not reach them until the stream is "
         "refreshed."
         for names in named
     ]
@@ -448,7 +546,7 @@ def test_a_stream_that_is_configured_twice_is_refused() -> None:
         streams_of(configured("users", "eu", [["id"]]), configured("users", "eu", [["email"]]))
 
     assert refused.value.message == (
-        "Stream 'users' is configured twice: which of its primary keys counts is not known."
+        "Stream 'users' is configured twice. Remove one of them from the catalog."
     )
 
 

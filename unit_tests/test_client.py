@@ -137,7 +137,7 @@ def test_no_redirect_is_followed(
     http.get("https://elsewhere.example/", **stored())
     http.post("https://elsewhere.example/", **stored())
     message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
-    assert f"the server redirects ({status}) to {elsewhere}." in message
+    assert f"dust.tt redirects ({status}) to {elsewhere}." in message
     assert http.call_count == 1
 
 
@@ -344,7 +344,7 @@ RETRYABLE: list[Any] = [
 
 
 @pytest.mark.parametrize("answer", RETRYABLE)
-def test_what_can_pass_is_tried_three_times_more(
+def test_what_is_retryable_is_tried_three_times_more(
     http: requests_mock.Mocker,
     client: DustClient,
     waits: list[Wait],

@@ -77,8 +77,14 @@ def test_a_value_must_be_a_string(name: str, value: Any) -> None:
         pytest.param("curl -H 'Authorization: Bearer sk-hunter2'", id="request"),
         pytest.param("sk-hunter2", id="key"),
         pytest.param("hunter2?", id="query"),
-        pytest.param(".", id="what-an-http-client-resolves"),
-        pytest.param("..", id="what-an-http-client-resolves-to-the-parent"),
+        pytest.param("hunter2\u200b", id="zero-width-space"),
+        pytest.param("\u200ehunter2", id="left-to-right-mark"),
+        pytest.param("hunter\u20602", id="word-joiner"),
+        pytest.param("\ufeffhunter2", id="byte-order-mark"),
+        pytest.param("\u202ahunter2", id="left-to-right-embedding"),
+        pytest.param("hunter\xad2", id="soft-hyphen"),
+        pytest.param("hunter2\x00", id="control-character"),
+        pytest.param("hunter2\ud800", id="lone-surrogate"),
     ],
 )
 @pytest.mark.parametrize(
@@ -94,7 +100,8 @@ def test_what_cannot_be_an_id_is_refused_without_quoting_it(
 ) -> None:
     """It may be a whole request, with the key in it."""
     assert refusal(**{name: value}) == (
-        f"{name} must be the id alone, as in {example}: no address, name, request or key."
+        f"{name} must be only the id, such as {example}. Do not paste an address, a request or a "
+        "key. It may have an invisible character from copying."
     )
 
 
@@ -223,8 +230,51 @@ def test_user_info_in_a_base_url_is_refused(url: str) -> None:
 )
 def test_a_base_url_that_goes_on_after_the_host_is_refused(url: str) -> None:
     assert refusal(base_url=url) == (
-        "base_url must end after the host, without a path or query: https://dust.tt."
+        "base_url must not have a path or query. Use https://dust.tt (US) or https://eu.dust.tt "
+        "(Europe)."
     )
+
+
+KEY_OF_ANOTHER = "sk-" + "aBcDeFgHiJ" * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "api_key"),
+    [
+        pytest.param("base_url", "https://dust.ttsk-ABCdef0123", "sk-ABCdef0123", id="host"),
+        pytest.param("base_url", "https://DUST.TTSK-ABCDEF0123", "sk-ABCdef0123", id="capitals"),
+        pytest.param("base_url", "https://dust.tt.hunter2-x", "Hunter2-X", id="key-of-any-look"),
+        pytest.param("base_url", f"https://x.{KEY_OF_ANOTHER}", KEY, id="host-and-another-key"),
+        pytest.param("data_source_id", f"dts_x{KEY}", KEY, id="id"),
+        pytest.param("space_id", f"vlt_1{KEY}end", KEY, id="amid-an-id"),
+        pytest.param("workspace_id", f"w1{KEY_OF_ANOTHER}", KEY, id="id-and-another-key"),
+    ],
+)
+def test_a_key_within_another_setting_is_refused_without_quoting_it(
+    name: str, value: str, api_key: str
+) -> None:
+    """A request would carry it unencrypted, the look-up of a host by DNS."""
+    message = refusal(**{name: value, "api_key": api_key})
+
+    assert message == f"{name} contains an API key. Remove it from there."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://task-force.example",
+        "https://desk-support.example",
+        "https://sk.example",
+        "https://x.task-force-of-the-whole-company.example",
+    ],
+)
+def test_a_host_with_the_letters_of_a_key_in_a_name_is_taken(url: str) -> None:
+    assert config(base_url=url).base_url == url
+
+
+@pytest.mark.parametrize("key", ["w1", "dust", "sk-12"])
+def test_a_key_too_short_to_be_one_is_not_looked_for(key: str) -> None:
+    assert config(api_key=key, workspace_id=f"w1{key}").workspace_id == f"w1{key}"
 
 
 # What must not be printed
@@ -290,6 +340,20 @@ def test_registered_secrets_are_masked_also_in_a_line_of_json(key: object) -> No
     assert "sk-" not in filter_secrets(str(key))
     assert "sk-" not in filter_secrets(json.dumps(key))
     assert filter_secrets("a b") == "a b"
+
+
+def test_registered_secrets_are_masked_also_in_lower_case() -> None:
+    """As a host, which is printed when it cannot be reached."""
+    register_secrets({"base_url": "https://dust.ttsk-ABCdef0123"})
+
+    assert filter_secrets("dust.ttsk-abcdef0123 refused") == "dust.tt**** refused"
+
+
+def test_settings_that_are_refused_are_masked_from_then_on() -> None:
+    with pytest.raises(DustConfigError):
+        config(api_key="sk-ABCdef0123", base_url="https://dust.ttsk-ABCdef0123")
+
+    assert filter_secrets("sk-ABCdef0123 sk-abcdef0123") == "**** ****"
 
 
 def test_a_key_in_place_of_the_host_is_refused_without_quoting_it() -> None:

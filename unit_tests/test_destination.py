@@ -108,7 +108,7 @@ def test_streams_that_change_each_others_ids_are_named_before_anything_is_writte
     both = catalog_of(configured("users"), configured("users-archive"))
     with caplog.at_level(logging.INFO, "airbyte"):
         next(write(state(), catalog_=both))
-    named = [r for r in caplog.records if "'users' and 'users-archive'" in r.getMessage()]
+    named = [r for r in caplog.records if "'users', 'users-archive'" in r.getMessage()]
     assert [record.levelname for record in named] == ["INFO"]
     assert http.call_count == 0
 
@@ -231,8 +231,8 @@ def run_check(tmp_path: Path, config: object) -> AirbyteConnectionStatus:
         pytest.param({"base_url": 5}, "base_url must be a string.", id="base-url"),
         pytest.param(
             {"data_source_id": "curl https://dust.tt -H 'Authorization: Bearer sk-hunter2'"},
-            "data_source_id must be the id alone, as in dts_KtCBWtKdpmNc: no address, name, "
-            "request or key.",
+            "data_source_id must be only the id, such as dts_KtCBWtKdpmNc. Do not paste an "
+            "address, a request or a key. It may have an invisible character from copying.",
             id="request",
         ),
     ],
@@ -280,7 +280,7 @@ def test_a_key_too_short_to_be_one_masks_nothing(
 
 def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) -> None:
     config = {**CONFIG, "space_id": "https://dust.tt/w/w1/spaces/vlt_1"}
-    with pytest.raises(DustError, match="space_id must be the id alone") as failed:
+    with pytest.raises(DustError, match=r"^space_id must be only the id, such as ") as failed:
         list(DestinationDust().write(config, catalog(), [record(1)]))
     assert failed.value.failure_type is FailureType.config_error
     assert http.call_count == 0
@@ -293,23 +293,41 @@ def test_a_write_with_a_wrong_setting_sends_nothing(http: requests_mock.Mocker) 
 def run(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., dict[str, Any]]:
-    """Runs a command that fails by a config error, and returns what the only TRACE holds."""
+    """Runs a command that fails by a DustError, and returns what the only TRACE holds."""
     # The CDK replaces it.
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*arguments: str) -> dict[str, Any]:
         with pytest.raises(SystemExit) as ended:
-            DestinationDust().run(list(arguments))
+            DestinationDust(sleep=lambda _: None).run(list(arguments))
         assert ended.value.code == 1
         printed = capfd.readouterr()
         assert "Traceback" not in printed.out + printed.err
         assert "very-secret" not in printed.out + printed.err
         messages = [json.loads(line) for line in printed.out.splitlines()]
         (error,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
-        assert error["failure_type"] == "config_error"
         return dict(error)
 
     return run
+
+
+@pytest.fixture
+def run_write(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Runs a write of streams and lines that fails, and returns what the only TRACE holds."""
+    config, catalog_, lines = (tmp_path / name for name in ("config.json", "catalog.json", "lines"))
+    config.write_text(json.dumps(CONFIG), encoding="utf-8")
+    lines.touch()
+
+    def run_write(streams: list[Any], content: bytes = b"") -> dict[str, Any]:
+        catalog_.write_text(json.dumps({"streams": streams}), encoding="utf-8")
+        lines.write_bytes(content)
+        return run("write", "--config", str(config), "--catalog", str(catalog_))
+
+    with lines.open(encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield run_write
 
 
 @pytest.mark.parametrize(
@@ -323,7 +341,9 @@ def run(
 def test_a_file_that_cannot_be_read_gives_one_config_error_and_no_traceback(
     run: Callable[..., dict[str, Any]], file: str, said: str
 ) -> None:
-    assert run("check", "--config", file)["message"].startswith(said)
+    error = run("check", "--config", file)
+    assert error["failure_type"] == "config_error"
+    assert error["message"].startswith(said)
 
 
 def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
@@ -332,4 +352,71 @@ def test_a_wrong_setting_of_a_write_gives_one_config_error_and_no_traceback(
     path = tmp_path / "files.json"
     path.write_text(json.dumps({**CONFIG, "api_key": ["sk-very-secret"], "streams": []}))
     error = run("write", "--config", str(path), "--catalog", str(path))
+    assert error["failure_type"] == "config_error"
     assert error["message"] == "api_key must be a string."
+
+
+def stream_named(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a configured stream as it stands in the catalog's file."""
+    return {
+        "stream": {"name": name, "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+        "sync_mode": "full_refresh",
+        "destination_sync_mode": "append_dedup",
+        "primary_key": [["id"]],
+        **changes,
+    }
+
+
+KEY = "sk-very-secret"
+
+
+@pytest.mark.parametrize(
+    ("streams", "said"),
+    [
+        pytest.param([KEY], "wrong type at streams/0.", id="stream"),
+        pytest.param([stream_named(KEY)] * 2, "Stream '****' is configured twice.", id="name"),
+        pytest.param(
+            [stream_named("users", destination_sync_mode=KEY)],
+            "Stream 'users' has the sync mode '****', ",
+            id="sync-mode",
+        ),
+        pytest.param(
+            [stream_named("users", primary_key=[KEY])],
+            "The primary key of stream 'users' is not a list of paths",
+            id="primary-key",
+        ),
+    ],
+)
+def test_the_key_is_not_printed_wherever_the_catalog_holds_it(
+    run_write: Callable[..., dict[str, Any]], streams: list[Any], said: str
+) -> None:
+    error = run_write(streams)
+    assert error["failure_type"] == "config_error"
+    assert said in error["message"]
+
+
+def test_a_broken_connection_of_a_write_gives_one_transient_error_and_no_traceback(
+    http: requests_mock.Mocker, run_write: Callable[..., dict[str, Any]]
+) -> None:
+    """Though with what the system said of it, for whoever has to find out why."""
+    http.post(f"{DOCUMENTS}/users-1", exc=requests.ConnectionError("No route to host"))
+    line = b'{"type":"RECORD","record":{"stream":"users","data":{"id":1},"emitted_at":5}}'
+    error = run_write([stream_named("users")], line)
+    assert error["failure_type"] == "transient_error"
+    assert error["stream_descriptor"] == {"name": "users"}
+    assert error["message"] == (
+        "Could not upsert document 'users-1' of stream 'users': the connection to dust.tt broke. "
+        "Check base_url, and the network and proxy settings of the machine this runs on."
+    )
+    assert "ConnectionError: No route to host\n" in error["stack_trace"]
+
+
+def test_a_malformed_line_of_a_write_gives_one_system_error_and_no_traceback(
+    run_write: Callable[..., dict[str, Any]],
+) -> None:
+    error = run_write([stream_named("users")], b'{"type":"RECORD"}')
+    assert error["failure_type"] == "system_error"
+    assert error["message"] == (
+        "Line 1 of the input is a malformed message: it is a RECORD without a 'record' object. The "
+        "sync stops here, so that no record is lost: check the source that wrote it."
+    )

@@ -47,9 +47,9 @@ def answer(status: int, type_: str | None = None, **rest: Any) -> Response:
         (403, "data_source_quota_error", DustConfigError, "larger than the workspace's plan"),
         (403, "workspace_quota_error", DustConfigError, "storage is full"),
         (429, "rate_limit_error", DustUnavailableError, "try again when they send less"),
-        (503, "service_unavailable", DustUnavailableError, "Run the sync again later"),
-        (500, "internal_server_error", DustUnavailableError, "Run the sync again later"),
-        (400, "data_source_error", DustUnavailableError, "Run the sync again later"),
+        (503, "service_unavailable", DustUnavailableError, "Try again later"),
+        (500, "internal_server_error", DustUnavailableError, "Try again later"),
+        (400, "data_source_error", DustUnavailableError, "Try again later"),
         (400, "invalid_request_error", DustRequestError, "names a setting of the workspace"),
         (400, "some_new_type", DustRequestError, "please report it"),
         (401, "some_new_type", DustConfigError, "Check api_key"),
@@ -75,11 +75,9 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
         (403, DustConfigError, "dust.tt answered 403 without Dust's error message", "api_key"),
         (404, DustConfigError, "dust.tt answered 404 without Dust's error message", "base_url"),
         (413, DustConfigError, "dust.tt answered 413 without Dust's error message", "A proxy on"),
-        (304, DustConfigError, "dust.tt answered 304 without Dust's error message", "A cache"),
+        (304, DustConfigError, "dust.tt answered 304 without Dust's error message", "Set base_url"),
         (407, DustConfigError, "dust.tt answered 407 without Dust's error message", "password"),
         (408, DustUnavailableError, "dust.tt answered 408 without Dust's", "again later"),
-        (431, DustConfigError, "dust.tt answered 431 without Dust's", "too much for a key"),
-        (418, DustRequestError, "dust.tt answered 418 without Dust's error message", "report"),
         (429, DustUnavailableError, "dust.tt answered 429 without Dust's", "when they send less"),
         (502, DustUnavailableError, "dust.tt answered 502 without Dust's", "again later"),
     ],
@@ -99,10 +97,41 @@ def test_a_redirect_names_its_target_without_the_query() -> None:
         "https://login.example/sso?token=1#top",
         "https://login.example/sso#token",
         "https://me:password@login.example/sso",
+        "https://me:p@ssword@login.example/sso",
     ):
         failure = Failure.of(answer(302, location=location))
-        assert failure.said == "the server redirects (302) to https://login.example/sso"
+        assert failure.said == "dust.tt redirects (302) to https://login.example/sso"
         assert failure.meaning.kind is DustConfigError
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 410, 418, 431, 451])
+def test_a_refusal_in_other_words_than_dusts_is_not_taken_for_a_defect(status: int) -> None:
+    """A gateway or a captive portal has answered: there is nothing to report."""
+    error = Failure.of(answer(status)).error("upsert document 'users-1'", None)
+    assert isinstance(error, DustRequestError)
+    assert str(error) == (
+        f"Could not upsert document 'users-1': dust.tt answered {status} without Dust's error "
+        "message. This response is not from Dust. Check base_url (https://dust.tt is the US, "
+        "https://eu.dust.tt is Europe), and any proxy on the way."
+    )
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 410, 451])
+def test_a_refusal_by_dust_that_nobody_has_foreseen_is_to_be_reported(status: int) -> None:
+    error = Failure.of(answer(status, "some_new_type")).error("upsert document 'users-1'", None)
+    assert isinstance(error, DustRequestError)
+    assert str(error) == (
+        f"Could not upsert document 'users-1': Dust answered {status} some_new_type, "
+        '"It said so." This is a defect: please report it with this message.'
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_access_may_be_a_proxys_or_a_firewalls(status: int) -> None:
+    assert Failure.of(answer(status)).meaning.advice == (
+        "Check api_key, base_url (https://dust.tt is the US, https://eu.dust.tt is Europe), and "
+        "any proxy or firewall on the way."
+    )
 
 
 def test_a_redirect_without_a_target_is_no_redirect() -> None:
@@ -111,7 +140,7 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "type_", "can_pass", "is_rate_limited"),
+    ("status", "type_", "is_retryable", "is_rate_limited"),
     [
         (429, "rate_limit_error", True, True),
         (403, "rate_limit_error", True, True),
@@ -131,11 +160,11 @@ def test_a_redirect_without_a_target_is_no_redirect() -> None:
         (404, None, False, False),
     ],
 )
-def test_what_can_pass_follows_from_dusts_type_before_the_status(
-    status: int, type_: str | None, can_pass: bool, is_rate_limited: bool
+def test_what_is_retryable_follows_from_dusts_type_before_the_status(
+    status: int, type_: str | None, is_retryable: bool, is_rate_limited: bool
 ) -> None:
     failure = Failure.of(answer(status, type_))
-    assert (failure.can_pass, failure.is_rate_limited) == (can_pass, is_rate_limited)
+    assert (failure.is_retryable, failure.is_rate_limited) == (is_retryable, is_rate_limited)
 
 
 @pytest.mark.parametrize("type_", ["rate_limit_error", None])

@@ -13,7 +13,7 @@ from requests.exceptions import ProxyError
 from destination_dust.document import MAX_ID_CHARACTERS, MAX_INDENTED_CHARACTERS
 from destination_dust.failures import MEANINGS, Failure, Response
 from destination_dust.replacement import REASONS
-from destination_dust.transport import PROBLEMS, READ_TIMEOUT_S
+from destination_dust.transport import NETWORK_PROBLEMS, READ_TIMEOUT_S
 from destination_dust.unchanged import MOST_LISTED, PAGE_DOCUMENTS, SHORT_SYNC_UPSERTS
 from unit_tests.builders import USERS, document_of
 from unit_tests.rate_limit_simulation import LIMIT, SCENARIOS
@@ -156,7 +156,7 @@ def test_the_page_for_users_lists_each_failure_of_the_network() -> None:
             path="dust.tt",
             peer="the proxy" if ProxyError in problem.raised else "dust.tt",
         )
-        for problem in PROBLEMS
+        for problem in NETWORK_PROBLEMS
     ]
     assert listed == list(dict.fromkeys(said))
     assert len(listed) > 10

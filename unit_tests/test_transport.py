@@ -146,6 +146,24 @@ def test_certificates_that_cannot_be_read_are_named(
 
 
 @pytest.mark.parametrize(
+    "pem",
+    [
+        pytest.param(f"-----BEGIN PRIVATE KEY-----\n{PASSWORD}\n", id="lines"),
+        pytest.param("x" * 256 + PASSWORD, id="one long line"),
+    ],
+)
+def test_certificates_in_place_of_their_file_are_not_printed(
+    monkeypatch: pytest.MonkeyPatch, pem: str
+) -> None:
+    """A private key may be among them."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", pem)
+    assert refused() == (
+        "REQUESTS_CA_BUNDLE names no file, from which no certificates can be read: correct it or "
+        "unset it."
+    )
+
+
+@pytest.mark.parametrize(
     "url",
     [
         f"http://me:{PASSWORD}@",
@@ -231,9 +249,9 @@ BROKEN: list[Any] = [
     ),
     pytest.param(
         urllib3.exceptions.DecodeError(),
-        "dust.tt sent a response whose compression is broken",
-        "dust.tt (through the proxy proxy.example:3128) sent a response whose compression is "
-        "broken",
+        "dust.tt sent a response that cannot be read as HTTP",
+        "dust.tt (through the proxy proxy.example:3128) sent a response that cannot be read as "
+        "HTTP",
         id="compression",
     ),
     pytest.param(
@@ -258,7 +276,7 @@ def test_what_broke_is_told_in_a_users_words(
 ) -> None:
     failure = failed(http, error)
     assert failure.said == direct
-    assert failure.can_pass
+    assert failure.is_retryable
 
 
 @pytest.mark.parametrize(("error", "_direct", "proxied"), BROKEN)
@@ -330,6 +348,7 @@ def test_what_the_system_said_of_a_failure_is_kept_for_the_log(
             caused(requests.exceptions.ConnectionError(), http.client.BadStatusLine(PASSWORD)),
             id="no HTTP",
         ),
+        pytest.param(ValueError(PASSWORD), id="redirect"),
         pytest.param(
             caused(
                 requests.exceptions.ChunkedEncodingError(PASSWORD),
@@ -397,6 +416,14 @@ def test_what_the_user_can_fix_is_not_tried_again(
     failure = failed(http, error)
     assert failure.said == said
     assert failure.meaning.kind is DustConfigError
+
+
+def test_a_proxy_that_cannot_be_used_is_shown_as_it_must_look(http: requests_mock.Mocker) -> None:
+    failure = failed(http, requests.exceptions.InvalidSchema())
+    assert failure.meaning.advice == (
+        "Check base_url, and the proxy in HTTPS_PROXY or ALL_PROXY: it must look like "
+        "http://proxy.example:3128, and SOCKS is not supported."
+    )
 
 
 @pytest.mark.parametrize("host", [".example.com", "*.example.com"])

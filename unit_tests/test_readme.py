@@ -176,7 +176,7 @@ def test_the_drawing_names_files_that_exist() -> None:
 
 def test_make_lists_each_command() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (targets,) = re.findall(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)
+    (targets,) = re.findall(r"^\.PHONY: (help .+)$", makefile, flags=re.MULTILINE)
     assert "sync" in targets
     assert sorted(re.findall(r"^([\w-]+):.*## ", makefile, re.MULTILINE)) == sorted(targets.split())
 

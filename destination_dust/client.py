@@ -30,6 +30,9 @@ logger = logging.getLogger("airbyte")
 # How servers write the route to a data source: with a hyphen or, as live Dust does, an underscore.
 ROUTES = ("data-sources", "data_sources")
 
+PAGE_DOCUMENTS = 2000
+"""How many documents to list at once."""
+
 # In a check, a user is waiting.
 _PROBE_TIMEOUT_S = 5.0
 
@@ -73,11 +76,6 @@ class Page:
 
     documents: list[dict[str, Any]]
     date_ms: int | None
-
-    @property
-    def ids(self) -> list[str]:
-        """Return the ids of the documents, in the order of the list."""
-        return [document["document_id"] for document in self.documents]
 
 
 class _NeedlessError(Exception):
@@ -131,7 +129,7 @@ class DustClient:
         """
         # The ids of records have no dots.
         probe = _delete(f"airbyte.check.{secrets.token_hex(8)}", "write to the data source")
-        result = self._try_once(probe, str(self._route), read_timeout_s=_PROBE_TIMEOUT_S)
+        result = self._try_once(probe, self._route or ROUTES[0], read_timeout_s=_PROBE_TIMEOUT_S)
         if isinstance(result, Failure) and result.is_refusal_by_dust:
             raise result.error(probe.name, stream=None)
 
@@ -309,9 +307,7 @@ def _documents_path(config: DustConfig, route: str) -> str:
 def _lists_documents(json: Any) -> bool:
     """Return whether this is a page of documents. Source: `GetDocumentsResponseSchema`."""
     documents = json.get("documents") if isinstance(json, dict) else None
-    return isinstance(documents, list) and all(
-        isinstance(item, dict) and isinstance(item.get("document_id"), str) for item in documents
-    )
+    return isinstance(documents, list) and all(isinstance(item, dict) for item in documents)
 
 
 def _tells_of_storing(id_: str, json: Any) -> bool:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from destination_dust.client import DustClient
+from destination_dust.client import PAGE_DOCUMENTS, DustClient
 from destination_dust.document import id_hash
 from destination_dust.errors import DustUnavailableError
 from destination_dust.report import SyncReport
 from destination_dust.stream import Stream, origin_of
 from destination_dust.sync_start import SyncStart
 
-PAGE_DOCUMENTS = 2000
-
-# The page doubles after each pass that proves nothing, so this is enough for a billion documents.
+# Dust shows at once what has been deleted, so a list that needs more passes cannot be trusted.
 _MOST_PASSES = 20
+# More documents than any source sends with one timestamp.
+_LARGEST_PAGE = 500_000
 
 
 def delete_stale(
@@ -31,22 +32,16 @@ def delete_stale(
 ) -> None:
     """Delete each document of the streams that the sync has not seen and that is older than it.
 
-    `seen` has the hashes of the document ids that the sync has seen, per stream. The whole list of
-    documents is read, `limit` on a page, until it shows no stale one. Raises DustError.
+    `seen` has the hashes of the document ids that the sync has seen, per stream. Dust's list is
+    read with `limit` documents on a page, until it shows no stale one. Raises DustError.
     """
     sweep = _Sweep(seen, client, report, start)
     for _ in range(_MOST_PASSES):
-        deleted = sweep.over_all_pages(limit)
-        if deleted is None:
-            limit *= 2
-        elif deleted == 0:
+        if sweep.over_all_pages(limit) == 0:
             for stream in seen:
                 report.replaced(stream, newer=sweep.newer[stream])
             return
-    raise DustUnavailableError(
-        "Could not delete all stale documents: Dust's list still shows some that were deleted, or "
-        "shows documents twice. Run the sync again later."
-    )
+    raise _untrustworthy("it still shows some that were deleted")
 
 
 class _Sweep:
@@ -66,25 +61,32 @@ class _Sweep:
         self._report = report
         self._start = start
 
-    def over_all_pages(self, limit: int) -> int | None:
+    def over_all_pages(self, limit: int) -> int:
         """Delete the stale documents, and return how many there were.
 
-        None when the list showed an id twice. It has no stable order, so it has left out another.
+        The list is ordered by timestamp, but documents of one timestamp may change places between
+        two requests. So the last timestamp on a page is left to the next page, which then shows all
+        its documents at once. A page that has no other timestamp is read again, twice as large.
         """
         self.newer.clear()
-        listed: set[int] = set()
         deleted = offset = 0
+        last_ms = sys.maxsize
         while True:
             page = self._client.list_documents(limit=limit, offset=offset, streams=list(self._seen))
-            self._start.note(page.date_ms)
-            hashes = {id_hash(id_) for id_ in page.ids}
-            if len(hashes) < len(page.ids) or not listed.isdisjoint(hashes):
-                return None
-            listed |= hashes
-            deleted_here = sum(map(self._delete_if_stale, page.documents))
+            self._start.note_date(page.date_ms)
+            documents = page.documents
+            is_end = len(documents) < limit
+            if not is_end:
+                oldest_ms = documents[-1]["timestamp"]
+                documents = [one for one in documents if one["timestamp"] > oldest_ms]
+                if not documents or oldest_ms >= last_ms:
+                    limit = _twice(limit)
+                    continue
+                last_ms = oldest_ms
+            deleted_here = sum(map(self._delete_if_stale, documents))
             deleted += deleted_here
-            offset += len(page.documents) - deleted_here
-            if len(page.documents) < limit:
+            offset += len(documents) - deleted_here
+            if is_end:
                 return deleted
 
     def _delete_if_stale(self, document: dict[str, Any]) -> bool:
@@ -105,3 +107,15 @@ class _Sweep:
         seen, hash_ = self._seen[stream], id_hash(id_)
         at = bisect_left(seen, hash_)
         return at < len(seen) and seen[at] == hash_
+
+
+def _twice(limit: int) -> int:
+    if limit >= _LARGEST_PAGE:
+        raise _untrustworthy("its pages repeat")
+    return 2 * limit
+
+
+def _untrustworthy(reason: str) -> DustUnavailableError:
+    return DustUnavailableError(
+        f"Could not delete all stale documents by Dust's list: {reason}. Try again later."
+    )

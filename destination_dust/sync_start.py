@@ -13,30 +13,54 @@ _SECOND_MS = 1000
 class SyncStart:
     """When the sync began by Dust's clock: an estimate that is never too late.
 
-    The clock of this machine may be wrong, so it is only used to measure durations. `started_s` is
-    when the process started, by the `clock`.
+    Only differences of this machine's clocks are used, since they may be an hour off. `started_s`
+    is when the process started, by the `clock`. That clock may stand still while the machine is
+    suspended, and the `wall_clock` may be set back: the longer difference of the two counts.
     """
 
-    def __init__(self, started_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._started_s = started_s
-        self._clock = clock
-        self._estimate_ms: int | None = None
+    def __init__(
+        self,
+        started_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clocks = (clock, wall_clock)
+        self._started_s = (started_s, wall_clock() - (clock() - started_s))
+        self._by_created_ms: int | None = None
+        self._by_date_ms: int | None = None
 
-    def note(self, dust_ms: int | None) -> None:
-        """Note Dust's time in ms in a response that has just arrived.
+    def note(self, created_ms: int | None) -> None:
+        """Note the `created` of a document that Dust has just stored, in ms.
 
         The response was on its way for a while, so the estimate is too early by as much. The latest
         estimate is the best.
         """
-        if dust_ms is not None:
-            estimate_ms = dust_ms - ceil((self._clock() - self._started_s) * 1000)
-            if self._estimate_ms is None or estimate_ms > self._estimate_ms:
-                self._estimate_ms = estimate_ms
+        self._by_created_ms = _latest(self._by_created_ms, self._estimate_ms(created_ms))
+
+    def note_date(self, date_ms: int | None) -> None:
+        """Note the date of a response that has just arrived, in ms.
+
+        A proxy may have set it, so it counts only as long as no `created` is known.
+        """
+        self._by_date_ms = _latest(self._by_date_ms, self._estimate_ms(date_ms))
 
     def is_after(self, created_ms: Any) -> bool:
         """Return whether the sync certainly began after a document with this `created`."""
-        if self._estimate_ms is None or not isinstance(created_ms, int):
+        start_ms = self._by_date_ms if self._by_created_ms is None else self._by_created_ms
+        if start_ms is None or not isinstance(created_ms, int):
             return False
         # A clock of whole seconds shows the same time for a second.
         latest_ms = created_ms if created_ms % _SECOND_MS else created_ms + _SECOND_MS - 1
-        return latest_ms < self._estimate_ms
+        return latest_ms < start_ms
+
+    def _estimate_ms(self, dust_ms: int | None) -> int | None:
+        if dust_ms is None:
+            return None
+        clocks = zip(self._clocks, self._started_s, strict=True)
+        passed_s = max(clock() - started_s for clock, started_s in clocks)
+        return dust_ms - ceil(passed_s * 1000)
+
+
+def _latest(*estimates_ms: int | None) -> int | None:
+    return max((one for one in estimates_ms if one is not None), default=None)

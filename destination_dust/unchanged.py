@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from destination_dust.client import DustClient, Page, Stored
+from destination_dust.client import PAGE_DOCUMENTS, DustClient, Page, Stored
 from destination_dust.document import Document, id_hash
 from destination_dust.errors import DustError
 from destination_dust.fingerprint import (
@@ -25,7 +25,6 @@ from destination_dust.stream import Stream, origin_of
 logger = logging.getLogger("airbyte")
 
 SHORT_SYNC_UPSERTS = 100
-PAGE_DOCUMENTS = 2000
 MOST_LISTED = 500_000
 
 # Stands for the fingerprint of a document that this sync wrote before it had read the whole list.

@@ -426,7 +426,7 @@ def test_another_minimum_generation_is_refused_before_anything_is_written(
     done = replace(dust, users(mode, **generations), user(1))
     assert done.error is not None
     assert done.error.failure_type is FailureType.config_error
-    assert "'users' has the minimum_generation_id" in str(done.error.message)
+    assert "minimum_generation_id of stream 'users'" in str(done.error.message)
     assert dust.requests == []
 
 

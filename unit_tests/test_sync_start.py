@@ -12,8 +12,49 @@ from unit_tests.clock import Clock
 DUST_MS = 1_736_365_559_123
 
 
-def start_at(clock: Clock) -> SyncStart:
-    return SyncStart(clock(), clock=clock)
+def start_at(clock: Clock, wall_clock: Clock | None = None) -> SyncStart:
+    return SyncStart(clock(), clock=clock, wall_clock=wall_clock or clock)
+
+
+def test_time_in_which_the_machine_was_suspended_counts(clock: Clock) -> None:
+    """The monotonic clock stands still then, and what others wrote meanwhile is not older."""
+    wall_clock = Clock()
+    start = start_at(clock, wall_clock)
+    start.note(DUST_MS)
+    wall_clock.now_s += 1200
+    start.note(DUST_MS + 1_200_000)
+    assert not start.is_after(DUST_MS + 600_000)
+
+
+@pytest.mark.parametrize("back_s", [3600.0, 5.0])
+def test_a_wall_clock_that_is_set_back_changes_nothing(clock: Clock, back_s: float) -> None:
+    wall_clock = Clock()
+    start = start_at(clock, wall_clock)
+    clock.now_s += 30
+    wall_clock.now_s += 30 - back_s
+    start.note(DUST_MS + 30_000)
+    assert start.is_after(DUST_MS - 1)
+    assert not start.is_after(DUST_MS)
+
+
+def test_a_date_counts_only_until_a_created_is_known(clock: Clock) -> None:
+    """The clock of a proxy may be ahead."""
+    start = start_at(clock)
+    start.note_date(DUST_MS)
+    assert start.is_after(DUST_MS - 1)
+    start.note(DUST_MS - 90_000)
+    start.note_date(DUST_MS + 90_000)
+    assert not start.is_after(DUST_MS - 60_000)
+    assert start.is_after(DUST_MS - 90_001)
+
+
+def test_of_several_dates_the_latest_estimate_is_the_best(clock: Clock) -> None:
+    """One of them came right after a full second."""
+    start = start_at(clock)
+    start.note_date(11_000)
+    clock.now_s += 0.5
+    start.note_date(12_000)
+    assert start.is_after(11_499)
 
 
 def test_it_is_the_time_of_a_response_less_what_passed_since_the_process_started(
@@ -94,7 +135,7 @@ def test_what_was_written_after_the_start_never_counts_as_older(
         return (true_ms + off_by_ms) // step_ms * step_ms
 
     clock = Clock()
-    start = SyncStart(clock(), clock=clock)
+    start = start_at(clock)
     for sent_after_ms, took_ms in responses:
         clock.now_s = 1000.0 + (sent_after_ms + took_ms) / 1000
         start.note(dust_ms(began_ms + sent_after_ms))

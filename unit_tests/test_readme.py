@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from requests.exceptions import ProxyError
 
+from destination_dust.client import PAGE_DOCUMENTS
 from destination_dust.document import MAX_ID_CHARACTERS, MAX_INDENTED_CHARACTERS
 from destination_dust.failures import MEANINGS, Failure, Response
 from destination_dust.replacement import REASONS
 from destination_dust.transport import PROBLEMS, READ_TIMEOUT_S
-from destination_dust.unchanged import MOST_LISTED, PAGE_DOCUMENTS, SHORT_SYNC_UPSERTS
+from destination_dust.unchanged import MOST_LISTED, SHORT_SYNC_UPSERTS
 from unit_tests.builders import USERS, document_of
 from unit_tests.rate_limit_simulation import LIMIT, SCENARIOS
 

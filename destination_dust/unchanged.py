@@ -55,7 +55,7 @@ class KnownDocuments:
         self._lap_s = 0.0
         # Fingerprints by the hash of the id.
         self._known: dict[int, bytes] = {}
-        self._is_read = False
+        self._is_done_reading = False
         self._listed = 0
         self._listing_s = 0.0
         # Whether Dust has computed the hash of an upsert as expected; None while it is unknown.
@@ -66,7 +66,8 @@ class KnownDocuments:
 
         Raises DustError when Dust may not have the document.
         """
-        self._is_long = self._is_long or self._upserts >= SHORT_SYNC_UPSERTS
+        if self._upserts >= SHORT_SYNC_UPSERTS:
+            self._become_long()
         if self._has(document):
             return None
         self._lap_s = self._clock()
@@ -82,14 +83,15 @@ class KnownDocuments:
 
     def forget(self, document: Document) -> None:
         """Forget what the list says of a document that this sync has written or deleted."""
-        if self._is_read:
+        if self._is_done_reading:
             self._known.pop(id_hash(document.id), None)
         else:
             self._known[id_hash(document.id)] = _WRITTEN
 
     def _has(self, document: Document) -> bool:
+        """Return whether Dust has the document. Reads the list until it shows it, if it may."""
         hash_ = id_hash(document.id)
-        while hash_ not in self._known and self._may_read_on():
+        while hash_ not in self._known and self._may_read_on:
             self._read_page()
         fingerprint = self._known.get(hash_, _WRITTEN)
         return fingerprint != _WRITTEN and would_leave(document, fingerprint)
@@ -97,7 +99,7 @@ class KnownDocuments:
     def _has_after_all(self, document: Document) -> bool:
         """Return whether Dust has a document whose upsert was rate-limited."""
         self._count_time()
-        self._is_long = True
+        self._become_long()
         has_it = self._has(document)
         self._lap_s = self._clock()
         return has_it
@@ -106,18 +108,20 @@ class KnownDocuments:
         """Add the time since the upsert began, or was last looked at, to the time of upserts."""
         self._upserts_s += self._clock() - self._lap_s
 
-    def _may_read_on(self) -> bool:
-        if self._is_read or not self._is_long:
-            return False
-        if self._listed > 0:
-            return self._listing_s < self._upserts_s
-        if self._hashes_as_expected is False:
+    def _become_long(self) -> None:
+        if not self._is_long and self._hashes_as_expected is False:
             logger.info(
                 "Dust computes document hashes in a way that this version of the connector does "
                 "not know. Unchanged records are sent as well."
             )
-            self._is_read = True
-        return not self._is_read
+            self._is_done_reading = True
+        self._is_long = True
+
+    @property
+    def _may_read_on(self) -> bool:
+        if self._is_done_reading or not self._is_long:
+            return False
+        return self._listed == 0 or self._listing_s < self._upserts_s
 
     def _read_page(self) -> None:
         started_s = self._clock()
@@ -127,12 +131,12 @@ class KnownDocuments:
             )
         except DustError as error:
             logger.warning("%s Unchanged records are sent as well.", error.message)
-            self._is_read = True
+            self._is_done_reading = True
             return
         self._listing_s += self._clock() - started_s
         self._remember(page)
         self._listed += len(page.documents)
-        self._is_read = len(page.documents) < PAGE_DOCUMENTS or self._listed >= MOST_LISTED
+        self._is_done_reading = len(page.documents) < PAGE_DOCUMENTS or self._listed >= MOST_LISTED
 
     def _remember(self, page: Page) -> None:
         for listed in page.documents:

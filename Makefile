@@ -21,6 +21,10 @@ NEWEST := $(foreach version,3.10 3.11 3.12 3.13,test-python$(version)-newest)
 # airbyte-cdk 6.0 does not install on later Pythons.
 LOWEST := $(foreach version,3.10 3.11,test-python$(version)-lowest)
 
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+SAME_PYTHON := import sys; has, asked = sys.argv[1], "%d.%d" % sys.version_info[:2]; \
+	sys.exit(f".venv is Python {has}, not {asked}: run `make clean` first" if has != asked else 0)
+
 DUST_CLIENT := integration_tests/dust_client
 ACTIONLINT := integration_tests/workflows
 
@@ -35,7 +39,7 @@ help: ## Lists the commands
 sync: .venv/installed ## Syncs a sample into a local Dust, then what has changed; KEEP=1 leaves it open
 	@$(BIN)/python -u -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
-test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Python (5 minutes)
+test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Python (2 to 5 minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -90,9 +94,16 @@ clean: ## Removes what these commands made
 	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf $(DUST_CLIENT)/node_modules $(ACTIONLINT)/node_modules
 
+# Otherwise `make test PYTHON=...` would test with the Python of an older .venv.
+.PHONY: .venv/same-python
+.venv/same-python:
+ifneq ($(origin PYTHON),file)
+	@[ ! -e .venv/installed ] || $(PYTHON) -c '$(SAME_PYTHON)' $$($(BIN)/python -c '$(VERSION)')
+endif
+
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 
-.venv/installed: $(TEST_REQUIREMENTS)
+.venv/installed: $(TEST_REQUIREMENTS) | .venv/same-python
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 10) <= sys.version_info < (3, 14) else 0)'
 	$(call test_environment,.venv,$(PYTHON),-r requirements.txt)
 

@@ -52,8 +52,10 @@ class Case:
 
 
 CASES = (
+    Case(100, 1, upsert_s=0.1),
     Case(3_000, 8, upsert_s=0.1, most_upserts=140, most_lists=6, most_s=100),
     Case(3_000, 30, upsert_s=0.1),
+    Case(10_000, 100, upsert_s=0.1),
     Case(50_000, 8, upsert_s=0.1),
     Case(50_000, 500, upsert_s=0.1),
     Case(600, 0, upsert_s=0.2, limit=UNLIMITED, most_upserts=110),

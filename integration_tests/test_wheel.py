@@ -63,16 +63,36 @@ def test_the_wheel_requires_what_the_requirements_say(wheel: Path) -> None:
 
 def test_it_imports_nothing_that_it_does_not_require() -> None:
     """What the tests bring would be found here, and be missing at a user's."""
-    required = closure(requirements(REQUIREMENTS.read_text(encoding="utf-8").splitlines()))
-    importable = {path.parts[0] for name in required for path in distribution(name).files or []}
-    imported = {name for source in PACKAGE.rglob("*.py") for name in imports(source)}
-    others = imported - sys.stdlib_module_names - {PACKAGE.name}
+    others = imported(PACKAGE) - {PACKAGE.name}
     assert {"airbyte_cdk", "blake3", "requests"} <= others
-    assert others <= importable
+    assert others <= importable(runtime_requirements())
+
+
+def test_the_unit_tests_need_only_three_packages_more() -> None:
+    others = imported(ROOT / "unit_tests") - {"destination_dust", "main", "unit_tests"}
+    tools = {"pytest", "pytest_mock", "requests_mock"}
+    assert {"pytest", "requests_mock"} <= others
+    assert others <= importable(runtime_requirements()) | tools
+
+
+def imported(folder: Path) -> set[str]:
+    """Return the packages that its files import, without those of Python itself."""
+    names = {name for source in folder.rglob("*.py") for name in imports(source)}
+    return names - sys.stdlib_module_names
+
+
+def importable(packages: set[str]) -> set[str]:
+    """Return the top-level names that the packages install, with all that they require."""
+    return {path.parts[0] for name in closure(packages) for path in distribution(name).files or []}
+
+
+def runtime_requirements() -> set[str]:
+    """Return the names of the packages in requirements.txt."""
+    return requirements(REQUIREMENTS.read_text(encoding="utf-8").splitlines())
 
 
 def imports(source: Path) -> set[str]:
-    """Return the top-level names of the packages that a file imports."""
+    """Return the top-level names of what a file imports."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     names = [
         alias.name

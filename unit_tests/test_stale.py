@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from destination_dust.client import Page
 from destination_dust.document import id_hash
@@ -119,39 +117,6 @@ def test_only_what_has_the_tags_of_a_namespace_is_deleted_for_it() -> None:
     documents = [listed("users-1"), listed("users-2", stream=USERS_EU)]
     client = ListOfDocuments(documents, ties_move=False)
     assert swept(client, streams=[USERS_EU]) == ["users-1"]
-
-
-@settings(deadline=None)
-@given(
-    ids=st.sets(st.integers(0, 60), max_size=40),
-    seen=st.sets(st.integers(0, 60)),
-    newer=st.sets(st.integers(0, 60), max_size=3),
-    limit=st.integers(1, 3),
-    timestamps=st.integers(1, 4),
-    ties_move=st.booleans(),
-    seed=st.integers(0, 1000),
-)
-def test_no_order_of_the_list_hides_a_stale_document(
-    ids: set[int],
-    seen: set[int],
-    newer: set[int],
-    limit: int,
-    timestamps: int,
-    ties_move: bool,
-    seed: int,
-) -> None:
-    """Whether it is another with each request, or fixed for each page; with the smallest pages."""
-    documents = [
-        listed(
-            str(number),
-            created=BEGAN_MS + 1 if number in newer else BEGAN_MS - 1,
-            timestamp=number % timestamps,
-        )
-        for number in ids
-    ]
-    client = ListOfDocuments(documents, ties_move=ties_move, seed=seed)
-    left = swept(client, seen=list(map(str, seen)), limit=limit)
-    assert left == sorted(map(str, ids & (seen | newer)))
 
 
 @pytest.mark.parametrize("limit", [2, 3])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from destination_dust.sync_start import SyncStart
 from unit_tests.clock import Clock
@@ -112,31 +110,3 @@ def test_before_any_response_nothing_is_older(clock: Clock) -> None:
     start = start_at(clock)
     start.note(None)
     assert not start.is_after(0)
-
-
-@settings(deadline=None)
-@given(
-    began_ms=st.integers(0, 10_000),
-    responses=st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 40_000)), min_size=1),
-    off_by_ms=st.integers(-3_600_000, 3_600_000),
-    step_ms=st.sampled_from([1, 1000]),
-    written_after_ms=st.integers(0, 5_000),
-)
-def test_what_was_written_after_the_start_never_counts_as_older(
-    began_ms: int,
-    responses: list[tuple[int, int]],
-    off_by_ms: int,
-    step_ms: int,
-    written_after_ms: int,
-) -> None:
-    """Whatever each response takes to arrive, however far apart the clocks are, and how coarse."""
-
-    def dust_ms(true_ms: int) -> int:
-        return (true_ms + off_by_ms) // step_ms * step_ms
-
-    clock = Clock()
-    start = start_at(clock)
-    for sent_after_ms, took_ms in responses:
-        clock.now_s = 1000.0 + (sent_after_ms + took_ms) / 1000
-        start.note(dust_ms(began_ms + sent_after_ms))
-    assert not start.is_after(dust_ms(began_ms + written_after_ms))

@@ -512,3 +512,17 @@ def test_the_page_says_when_dust_is_gone_and_goes_on_when_it_is_back(browser: Br
         expect(page.locator("#trouble")).to_be_hidden()
         expect(page.locator("#rows .id")).to_have_text(["a"])
     page.context.close()
+
+
+@pytest.mark.parametrize("width", [1024, 1200, 1280])
+def test_streams_and_their_counts_fit_beside_the_documents(
+    page: Page, dust: LocalDust, width: int
+) -> None:
+    for number in range(1000):
+        dust.put(f"n{number}", tags=["airbyte:stream:users"])
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page, dust)
+    boxes = page.locator("nav, #streams, #streams .number")
+    assert boxes.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    heights = page.locator("#streams a").evaluate_all("all => all.map(one => one.offsetHeight)")
+    assert len(set(heights)) == 1

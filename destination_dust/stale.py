@@ -62,6 +62,7 @@ class _Sweep:
     ) -> None:
         self.newer: Counter[Stream] = Counter()
         self.has_read_all = True
+        self._tied: set[int] = set()
         self._seen = {stream: array("Q", sorted(hashes)) for stream, hashes in seen.items()}
         self._by_origin = {frozenset(stream.tags): stream for stream in seen}
         self._client = client
@@ -71,40 +72,47 @@ class _Sweep:
     def over_all_pages(self, limit: int) -> int:
         """Delete the stale documents, and return how many there were.
 
-        The list is ordered by timestamp, and documents of one timestamp may change places between
-        two requests. So the last timestamp on a page is left to the next page, which then shows all
-        of its documents at once. Where they fill more than a page, one that is shown twice means
-        that another was left out.
+        Ends early when it has missed a document, since the next pass has larger pages.
         """
         self.newer.clear()
         self.has_read_all = True
+        self._tied = set()
         deleted = offset = 0
         previous: list[dict[str, Any]] = []
-        # Of a timestamp that fills whole pages, what they have shown.
-        tied: set[int] = set()
         while True:
             page = self._client.list_documents(limit=limit, offset=offset, streams=list(self._seen))
             self._start.note_date(page.date_ms)
-            documents = page.documents
-            is_end = len(documents) < limit
-            is_tied = not is_end and documents[0]["timestamp"] == documents[-1]["timestamp"]
-            if not is_end and not is_tied:
-                if documents == previous:
-                    raise _untrustworthy("its pages repeat")
-                previous = documents
-                oldest_ms = documents[-1]["timestamp"]
-                documents = [one for one in documents if one["timestamp"] > oldest_ms]
-            hashes = {id_hash(one["document_id"]) for one in documents}
-            if not tied.isdisjoint(hashes):
-                self.has_read_all = False
-                if limit < _LARGEST_PAGE or hashes <= tied:
-                    return deleted
-            tied = tied | hashes if is_tied else set()
+            documents = self._without_ties(page.documents, limit)
+            if not self.has_read_all and limit < _LARGEST_PAGE:
+                return deleted
+            if len(page.documents) == limit and page.documents == previous:
+                raise _untrustworthy("its pages repeat")
+            previous = page.documents
             deleted_here = sum(map(self._delete_if_stale, documents))
             deleted += deleted_here
             offset += len(documents) - deleted_here
-            if is_end:
+            if len(page.documents) < limit:
                 return deleted
+
+    def _without_ties(self, page: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+        """Return the documents of a page, those of its last timestamp only if they are many.
+
+        The list is ordered by timestamp, and documents of one timestamp may change places between
+        two requests. So those of the last one are left to the next page, which shows them all at
+        once. Where they fill half a page or more, they are not left: then one that the next page
+        shows again means that another was missed.
+        """
+        last_ms = page[-1]["timestamp"] if page else 0
+        earlier = [document for document in page if document["timestamp"] > last_ms]
+        is_left = len(page) == limit and len(earlier) > limit // 2
+        documents = earlier if is_left else page
+        if not self._tied.isdisjoint(map(_hash, documents)):
+            self.has_read_all = False
+        if is_left or earlier:
+            self._tied = set()
+        if not is_left:
+            self._tied.update(map(_hash, page[len(earlier) :]))
+        return documents
 
     def _delete_if_stale(self, document: dict[str, Any]) -> bool:
         """Delete the document if it is stale, and return whether it was."""
@@ -130,3 +138,7 @@ def _untrustworthy(reason: str) -> DustUnavailableError:
     return DustUnavailableError(
         f"Could not delete all stale documents by Dust's list: {reason}. Try again later."
     )
+
+
+def _hash(document: dict[str, Any]) -> int:
+    return id_hash(document["document_id"])

@@ -212,13 +212,27 @@ def test_a_timestamp_of_many_pages_is_read_to_its_end_in_a_stable_order(limit: i
     assert client.largest == limit
 
 
-def test_a_list_without_end_is_not_read_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_list_without_end_ends_the_sync() -> None:
     class Endless(ListOfDocuments):
         def list_documents(self, *, limit: int, **page: Any) -> Page:
             self.lists += 1
             return Page([listed("users-1", created=BEGAN_MS)] * limit, date_ms=BEGAN_MS)
 
     client = Endless([], ties_move=False)
-    swept(client)
-    assert "some documents of earlier syncs may have been kept" in caplog.text
+    with pytest.raises(DustUnavailableError, match="its pages repeat"):
+        swept(client)
     assert client.lists < 20
+
+
+def test_documents_of_one_timestamp_do_not_keep_it_busy_while_others_store_some() -> None:
+    """Each page goes on by half of it at least, however many documents come at the front."""
+    documents = [listed(str(number)) for number in range(30)]
+    client = ListOfDocuments(documents, ties_move=False)
+    client.is_stable = True
+    client.foreign = [
+        listed(f"new-{number}", created=BEGAN_MS + number, timestamp=100 + number)
+        for number in range(500)
+    ]
+    seen = [str(number) for number in range(30)]
+    assert set(seen) <= set(swept(client, seen=seen, limit=4))
+    assert client.lists < 50

@@ -217,12 +217,7 @@ class DustClient:
     def _keep(self, route: str) -> None:
         self._route = route
         if route != ROUTES[0]:
-            logger.info(
-                "%s uses the path /%s/ instead of /%s/, as Dust normally does.",
-                self._transport.host,
-                route,
-                ROUTES[0],
-            )
+            logger.info("Using the path /%s/, since /%s/ was answered with 404.", route, ROUTES[0])
 
     def _try_repeatedly(self, task: _Task, route: str) -> Response | Failure:
         retries = Retries(self._pacer, paced=task.takes_slot)

@@ -134,6 +134,9 @@ _TOO_LARGE = Meaning(
     "fields out in the connection's schema, or ask for a larger plan.",
 )
 _UNAVAILABLE = Meaning(DustUnavailableError, _TRY_LATER)
+_PROXY_UNAVAILABLE = Meaning(
+    DustUnavailableError, "Try again later; if this goes on, ask who runs the proxy."
+)
 
 # What Dust's own error types mean to the user. One status can mean several things: a 403 may be a
 # missing right or a full quota. Source: dust-tt/dust, `front/types/error.ts`.
@@ -236,7 +239,7 @@ def tunnel_refused(proxy: str, host: str, status: int) -> Failure:
         advice = f"Have the proxy let {host} through, or add it to NO_PROXY."
     return Failure(
         said=f"the proxy {proxy} answered {status} when asked for {host}",
-        meaning=Meaning(DustConfigError if status < 500 else DustUnavailableError, advice),
+        meaning=Meaning(DustConfigError, advice) if status < 500 else _PROXY_UNAVAILABLE,
     )
 
 

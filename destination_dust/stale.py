@@ -108,10 +108,8 @@ class _Sweep:
         documents = earlier if is_left else page
         if not self._tied.isdisjoint(map(_hash, documents)):
             self.has_read_all = False
-        if is_left or earlier:
-            self._tied = set()
         if not is_left:
-            self._tied.update(map(_hash, page[len(earlier) :]))
+            self._tied.update(map(_hash, page))
         return documents
 
     def _delete_if_stale(self, document: dict[str, Any]) -> bool:

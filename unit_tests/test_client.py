@@ -265,7 +265,7 @@ def test_the_underscore_route_is_kept_once_it_has_succeeded(
         f"{UNDERSCORE}/users-3",
     ]
     assert caplog.messages == [
-        "dust.tt uses the path /data_sources/ instead of /data-sources/, as Dust normally does."
+        "Using the path /data_sources/, since /data-sources/ was answered with 404."
     ]
 
 

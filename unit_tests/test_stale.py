@@ -119,13 +119,15 @@ def test_only_what_has_the_tags_of_a_namespace_is_deleted_for_it() -> None:
     assert swept(client, streams=[USERS_EU]) == ["users-1"]
 
 
-@pytest.mark.parametrize("limit", [2, 3])
-def test_pages_stay_small_where_timestamps_differ(limit: int) -> None:
+def test_pages_stay_small_where_timestamps_differ() -> None:
     """Pages move up while documents are deleted, and none is missed. Two passes are enough."""
-    documents = [listed(str(number), timestamp=number) for number in range(8)]
+    documents = [listed(f"{number:02}", timestamp=number) for number in range(40)]
     client = ListOfDocuments(documents, ties_move=True)
-    assert swept(client, seen=["0", "1", "4", "5"], limit=limit) == ["0", "1", "4", "5"]
-    assert client.lists <= 8 // (limit - 1) + 4 // (limit - 1) + 2
+    seen = [f"{number:02}" for number in range(0, 40, 2)]
+    assert swept(client, seen=seen, limit=10) == seen
+    # 40 documents by 9 on a page and 4 on the last, then the 20 that are left.
+    assert client.lists == 5 + 3
+    assert client.largest == 10
 
 
 def test_somebody_else_may_store_documents_while_the_list_is_read() -> None:
@@ -197,9 +199,21 @@ def test_where_ties_of_one_timestamp_never_settle_what_may_be_left_is_warned_of(
     monkeypatch.setattr("destination_dust.stale._LARGEST_PAGE", 8)
     documents = [listed(str(number)) for number in range(30)]
     seen = [str(number) for number in range(30)]
-    assert len(swept(ListOfDocuments(documents, ties_move=True), seen=seen, limit=2)) == 30
+    client = ListOfDocuments(documents, ties_move=True)
+    assert len(swept(client, seen=seen, limit=3)) == 30
+    assert client.largest == 8
     (warning,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert "some documents of earlier syncs may have been kept" in warning
+
+
+def test_once_a_page_shows_all_ties_nothing_is_uncertain(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    documents = [listed(str(number)) for number in range(30)]
+    client = ListOfDocuments(documents, ties_move=True)
+    assert swept(client, seen=["7"], limit=2) == ["7"]
+    assert client.largest <= 32
+    assert "may have been kept" not in caplog.text
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])

@@ -10,6 +10,16 @@ from unit_tests.clock import Clock
 DUST_MS = 1_736_365_559_123
 
 
+def test_the_time_between_the_start_of_the_process_and_now_counts(clock: Clock) -> None:
+    """Also when the machine is suspended later."""
+    wall_clock = Clock()
+    start = SyncStart(clock() - 30, clock=clock, wall_clock=wall_clock)
+    wall_clock.now_s += 1200
+    start.note(DUST_MS)
+    assert not start.is_after(DUST_MS - 1_230_000)
+    assert start.is_after(DUST_MS - 1_230_001)
+
+
 def start_at(clock: Clock, wall_clock: Clock | None = None) -> SyncStart:
     return SyncStart(clock(), clock=clock, wall_clock=wall_clock or clock)
 

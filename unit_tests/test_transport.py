@@ -370,7 +370,7 @@ def test_what_a_server_or_a_proxy_said_is_not_kept_for_the_log(
     [
         (407, DustConfigError, "Put user name and password of the proxy into HTTPS_PROXY"),
         (403, DustConfigError, "Have the proxy let dust.tt through, or add it to NO_PROXY."),
-        (502, DustUnavailableError, "Have the proxy let dust.tt through"),
+        (502, DustUnavailableError, "Try again later; if this goes on, ask who runs the proxy."),
     ],
 )
 def test_the_refusal_of_a_proxy_keeps_its_status(

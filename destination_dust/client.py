@@ -86,7 +86,7 @@ class DustClient:
     """The documents of one Dust data source.
 
     Tries the ROUTES in order until one succeeds, then keeps using it. Calls `wait` for each wait,
-    and does not retry a request that would have to wait for more than `longest_wait_s`.
+    and does not retry a request whose waits would add up to more than `longest_wait_s`.
     """
 
     def __init__(
@@ -221,6 +221,7 @@ class DustClient:
 
     def _try_repeatedly(self, task: _Task, route: str) -> Response | Failure:
         retries = Retries(self._pacer, paced=task.takes_slot)
+        waited_s = 0.0
         while True:
             result = self._try_in_turn(task, route)
             if isinstance(result, Response):
@@ -228,8 +229,9 @@ class DustClient:
             if result.is_rate_limited and task.is_needless():
                 raise _NeedlessError
             wait_s = retries.wait_s(result)
-            if wait_s is None or wait_s > self._longest_wait_s:
+            if wait_s is None or waited_s + wait_s > self._longest_wait_s:
                 return result
+            waited_s += wait_s
             # Upserts that wait for the rate limit are ordinary, and the pacer has said so.
             if not (task.takes_slot and result.is_rate_limited):
                 logger.warning(

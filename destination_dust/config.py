@@ -23,7 +23,7 @@ ID_EXAMPLES = {
 }
 
 MIN_SECRET_CHARACTERS = 6
-"""To mask less would damage all that is printed."""
+"""Masking a shorter text would damage the output."""
 
 # Without what addresses and requests contain.
 _ID = re.compile(r"""(?!sk-)[^\s/?#&=:"']+""")
@@ -73,8 +73,8 @@ def register_secrets(settings: Mapping[str, Any]) -> None:
 def secrets_in(config: Mapping[str, Any]) -> list[str]:
     """Return what must not be printed of the settings: the key, and all that looks like a key.
 
-    They may be in any field, because users paste whole requests. The longest comes first: once a
-    part of a secret is masked, the whole is no longer found.
+    They may be in any field, because users paste whole requests. The longest comes first: if a part
+    of a secret were masked first, the whole would no longer be found.
     """
     keys = {text.strip() for text in _texts_in(config.get("api_key"))}
     for text in _texts_in(config):
@@ -157,7 +157,7 @@ def _base_url(text: str) -> str:
     if url.scheme not in ("https", "http") or not url.host:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
     if url.host.startswith("sk-"):
-        raise DustConfigError(f"base_url must be a URL, as {DEFAULT_BASE_URL} is, and no key.")
+        raise DustConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}, not a key.")
     if url.scheme == "http" and not is_loopback(url.host):
         raise DustConfigError(
             "base_url must begin with https://: over http:// the key would travel unencrypted. "

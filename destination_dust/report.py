@@ -24,8 +24,8 @@ _NO_PRIMARY_KEY = (
     "one."
 )
 _RECORD_WITHOUT_KEY = (
-    "Stream %s has a record without its primary key: its document id is made of a hash of the "
-    "record instead."
+    "Stream %s has a record without its primary key: its document id contains a hash of the record "
+    "instead."
 )
 _KEY_INCOMPLETE = (
     "Stream %s has a record with a part of its primary key null or missing. Before version 0.3.0 "
@@ -253,8 +253,8 @@ def _number(number: int, singular: str, plural: str = "") -> str:
 
 
 def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds:.0f} s" if minutes else f"{seconds:.1f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, whole_seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole_seconds} s"

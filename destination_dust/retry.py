@@ -22,9 +22,9 @@ class Retries:
     waits are up to half longer, at random, so that syncs which failed together do not come back
     together.
 
-    A 429 does not count as one of the three. It is retried until five windows have passed in which
-    nothing but 429s came. If the server does not say when to come back, the pacer decides for an
-    upsert (`paced`), and the waits of other requests double.
+    A 429 is not one of the three. It is retried until five windows have passed with nothing but
+    429s. Without `Retry-After`, the pacer sets the wait of an upsert (`paced`), and the waits of
+    other requests double.
     """
 
     def __init__(self, pacer: Pacer, *, paced: bool) -> None:

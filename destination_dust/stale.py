@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +15,9 @@ from destination_dust.report import SyncReport
 from destination_dust.stream import Stream, origin_of
 from destination_dust.sync_start import SyncStart
 
-# A page of so many documents takes about 40 MB.
-_LARGEST_PAGE = 64_000
-# Dust shows at once what has been deleted, so a list that needs more passes cannot be trusted.
+# So many documents fit into one response, even with long titles and URLs.
+_LARGEST_PAGE = 16_000
+# Deletions show at once in Dust's list. If it takes more passes than this, the list is wrong.
 _MOST_PASSES = 20
 
 
@@ -31,26 +31,29 @@ def delete_stale(
 ) -> None:
     """Delete each document of the streams that the sync has not seen and that is older than it.
 
-    `seen` has the hashes of the document ids that the sync has seen, per stream. Dust's list is
-    read, with `limit` documents on a page at first, until it shows no stale one. Raises DustError.
+    `seen` maps each stream to the hashes of the document ids that the sync has seen. Dust's list is
+    read again and again, with `limit` documents on a page at first, until it shows no stale one.
+    Raises DustError.
     """
     sweep = _Sweep(seen, client, report, start)
     for _ in range(_MOST_PASSES):
         deleted = sweep.over_all_pages(limit)
         if deleted == 0 and (sweep.has_read_all or limit == _LARGEST_PAGE):
             for stream in seen:
-                report.replaced(stream, newer=sweep.newer[stream], is_certain=sweep.has_read_all)
+                report.replaced(
+                    stream, newer=len(sweep.newer[stream]), is_certain=sweep.has_read_all
+                )
             return
         if not sweep.has_read_all:
             limit = min(2 * limit, _LARGEST_PAGE)
-    raise _untrustworthy("it still shows some that were deleted")
+    raise _untrustworthy("still shows deleted documents")
 
 
 class _Sweep:
     """The last pass over the list.
 
-    `has_read_all` tells whether it has certainly left out no document. `newer` counts the documents
-    of each stream that were written since the sync began.
+    `has_read_all` is False when it has certainly missed a document. `newer` has the hashes of the
+    document ids of each stream that were written since the sync began.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class _Sweep:
         report: SyncReport,
         start: SyncStart,
     ) -> None:
-        self.newer: Counter[Stream] = Counter()
+        self.newer: defaultdict[Stream, set[int]] = defaultdict(set)
         self.has_read_all = True
+        self._left: set[int] = set()
         self._tied: set[int] = set()
         self._seen = {stream: array("Q", sorted(hashes)) for stream, hashes in seen.items()}
         self._by_origin = {frozenset(stream.tags): stream for stream in seen}
@@ -76,18 +80,19 @@ class _Sweep:
         """
         self.newer.clear()
         self.has_read_all = True
-        self._tied = set()
+        self._left, self._tied = set(), set()
         deleted = offset = 0
-        previous: list[dict[str, Any]] = []
+        previous: list[int] = []
         while True:
             page = self._client.list_documents(limit=limit, offset=offset, streams=list(self._seen))
             self._start.note_date(page.date_ms)
             documents = self._without_ties(page.documents, limit)
             if not self.has_read_all and limit < _LARGEST_PAGE:
                 return deleted
-            if len(page.documents) == limit and page.documents == previous:
-                raise _untrustworthy("its pages repeat")
-            previous = page.documents
+            hashes = list(map(_hash, page.documents))
+            if len(hashes) == limit and hashes == previous:
+                raise _untrustworthy("repeats its pages")
+            previous = hashes
             deleted_here = sum(map(self._delete_if_stale, documents))
             deleted += deleted_here
             offset += len(documents) - deleted_here
@@ -95,19 +100,23 @@ class _Sweep:
                 return deleted
 
     def _without_ties(self, page: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-        """Return the documents of a page, those of its last timestamp only if they are many.
+        """Return the documents of a page to look at now.
 
         The list is ordered by timestamp, and documents of one timestamp may change places between
-        two requests. So those of the last one are left to the next page, which shows them all at
-        once. Where they fill half a page or more, they are not left: then one that the next page
-        shows again means that another was missed.
+        two requests. So those of the last timestamp are left to the next page, which shows them all
+        at once. If it does not, because somebody else has deleted documents, some were missed. If
+        they fill half a page or more, they are looked at now. Then one that appears again shows
+        that another was missed.
         """
         last_ms = page[-1]["timestamp"] if page else 0
         earlier = [document for document in page if document["timestamp"] > last_ms]
         is_left = len(page) == limit and len(earlier) > limit // 2
         documents = earlier if is_left else page
+        if not self._left.issubset(map(_hash, page)):
+            self.has_read_all = False
         if not self._tied.isdisjoint(map(_hash, documents)):
             self.has_read_all = False
+        self._left = set(map(_hash, page[len(earlier) :])) if is_left else set()
         if not is_left:
             self._tied.update(map(_hash, page))
         return documents
@@ -120,7 +129,7 @@ class _Sweep:
         if stream is None or id_ in ("", ".", "..") or self._was_seen(stream, id_):
             return False
         if not self._start.is_after(document.get("created")):
-            self.newer[stream] += 1
+            self.newer[stream].add(_hash(document))
             return False
         self._client.delete_document(id_, stream)
         self._report.deleted_stale(stream)
@@ -134,7 +143,7 @@ class _Sweep:
 
 def _untrustworthy(reason: str) -> DustUnavailableError:
     return DustUnavailableError(
-        f"Could not delete all stale documents by Dust's list: {reason}. Try again later."
+        f"Could not delete all stale documents: Dust's list {reason}. Try again later."
     )
 
 

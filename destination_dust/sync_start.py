@@ -13,9 +13,9 @@ _SECOND_MS = 1000
 class SyncStart:
     """When the sync began by Dust's clock: an estimate that is never too late.
 
-    Only differences of this machine's clocks are used, since they may be an hour off. `started_s`
-    is when the process started, by the `clock`. That clock may stand still while the machine is
-    suspended, and the `wall_clock` may be set back: the longer difference of the two counts.
+    Only differences between readings are used, because this machine's clocks may be wrong.
+    `started_s` is when the process started, by the `clock`. The `clock` may stop while the machine
+    is suspended, and the `wall_clock` may be set back, so the longer difference counts.
     """
 
     def __init__(
@@ -33,8 +33,7 @@ class SyncStart:
     def note(self, created_ms: int | None) -> None:
         """Note the `created` of a document that Dust has just stored, in ms.
 
-        The response was on its way for a while, so the estimate is too early by as much. The latest
-        estimate is the best.
+        A response takes time to arrive, so each estimate is a little early. The latest is best.
         """
         self._by_created_ms = _latest(self._by_created_ms, self._estimate_ms(created_ms))
 
@@ -50,7 +49,7 @@ class SyncStart:
         start_ms = self._by_date_ms if self._by_created_ms is None else self._by_created_ms
         if start_ms is None or not isinstance(created_ms, int):
             return False
-        # A clock of whole seconds shows the same time for a second.
+        # By a clock of whole seconds, the document may be up to 999 ms newer.
         latest_ms = created_ms if created_ms % _SECOND_MS else created_ms + _SECOND_MS - 1
         return latest_ms < start_ms
 

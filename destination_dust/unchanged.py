@@ -27,7 +27,7 @@ logger = logging.getLogger("airbyte")
 SHORT_SYNC_UPSERTS = 100
 MOST_LISTED = 500_000
 
-# Stands for the fingerprint of a document that this sync wrote before it had read the whole list.
+# Marks a document that this sync wrote or deleted before it had read the whole list.
 _WRITTEN = b""
 
 
@@ -105,7 +105,7 @@ class KnownDocuments:
         return has_it
 
     def _count_time(self) -> None:
-        """Add the time since the upsert began, or was last looked at, to the time of upserts."""
+        """Add the time since `_lap_s` to the time spent on upserts."""
         self._upserts_s += self._clock() - self._lap_s
 
     def _become_long(self) -> None:

@@ -505,9 +505,12 @@ def test_a_list_and_a_delete_take_no_slot(
         pytest.param(refusal(503), 1, id="backoff"),
         pytest.param({**refusal(503), "headers": {"Retry-After": "15"}}, 0, id="Retry-After"),
         pytest.param(RATE_LIMITED, 1, id="rate limit"),
+        pytest.param(
+            {**RATE_LIMITED, "headers": {"Retry-After": "1"}}, 2, id="rate limit with Retry-After"
+        ),
     ],
 )
-def test_nothing_is_tried_again_after_a_wait_longer_than_the_longest(
+def test_nothing_is_tried_again_when_all_waits_would_be_longer_than_the_longest(
     http: requests_mock.Mocker, clock: Clock, answer: Response, waits: int
 ) -> None:
     http.get(HYPHEN, **answer)

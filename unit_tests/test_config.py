@@ -360,4 +360,4 @@ def test_a_key_in_place_of_the_host_is_refused_without_quoting_it() -> None:
     settings = {"api_key": KEY, **IDS, "base_url": "https://sk-Hunter2"}
     with pytest.raises(DustConfigError) as refused:
         DustConfig.from_mapping(settings)
-    assert str(refused.value) == "base_url must be a URL, as https://dust.tt is, and no key."
+    assert str(refused.value) == "base_url must be a URL such as https://dust.tt, not a key."

@@ -97,6 +97,8 @@ def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
     [
         (0.04, "0.0 s"),
         (59.94, "59.9 s"),
+        (59.97, "1 min 0 s"),
+        (119.6, "2 min 0 s"),
         (60, "1 min 0 s"),
         (3599, "59 min 59 s"),
         (26_100, "7 h 15 min"),
@@ -177,8 +179,8 @@ def test_records_without_their_key_give_one_warning_for_the_stream_and_a_count(
         store(report, USERS_EU, id_=None)
 
     assert [text for level, text in said(caplog) if level == "WARNING"] == [
-        f"Stream {name} has a record without its primary key: its document id is made of a hash "
-        "of the record instead."
+        f"Stream {name} has a record without its primary key: its document id contains a hash of "
+        "the record instead."
         for name in ("'users'", "'users' of namespace 'eu'")
     ]
     assert [text.partition(",")[0] for level, text in said(caplog) if level == "INFO"] == [

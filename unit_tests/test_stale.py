@@ -151,6 +151,15 @@ def test_what_a_foreign_deletion_hides_is_found_by_the_next_pass() -> None:
     assert swept(client, seen=["00"], limit=5) == ["00"]
 
 
+def test_a_foreign_deletion_between_two_pages_leads_to_another_pass() -> None:
+    """What the first page has left to the second one has moved up, and is not on it."""
+    documents = [listed(f"{number:02}", timestamp=100 - number) for number in range(20)]
+    seen = [f"{number:02}" for number in range(20) if number != 9]
+    client = ListOfDocuments(documents, ties_move=False)
+    client.deleted = ["01", "not there"]
+    assert "09" not in swept(client, seen=seen, limit=10)
+
+
 def test_what_was_written_since_is_counted_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """Once, though a pass that deleted something is followed by another."""
     documents = [
@@ -176,7 +185,7 @@ def test_a_document_that_is_listed_for_ever_ends_the_sync() -> None:
     """Dust says that it is deleted, and lists it all the same."""
     client = ListOfDocuments([listed("users-1")], ties_move=False)
     client.immortal.add("users-1")
-    with pytest.raises(DustUnavailableError, match="still shows some that were deleted"):
+    with pytest.raises(DustUnavailableError, match="still shows deleted documents"):
         swept(client)
     assert client.lists < 50
 
@@ -188,7 +197,7 @@ def test_a_list_that_ignores_the_offset_ends_the_sync() -> None:
 
     documents = [listed(str(number), timestamp=number) for number in range(20)]
     seen = [str(number) for number in range(20)]
-    with pytest.raises(DustUnavailableError, match="its pages repeat"):
+    with pytest.raises(DustUnavailableError, match="repeats its pages"):
         swept(WithoutOffset(documents, ties_move=False), seen=seen, limit=3)
 
 
@@ -233,7 +242,7 @@ def test_a_list_without_end_ends_the_sync() -> None:
             return Page([listed("users-1", created=BEGAN_MS)] * limit, date_ms=BEGAN_MS)
 
     client = Endless([], ties_move=False)
-    with pytest.raises(DustUnavailableError, match="its pages repeat"):
+    with pytest.raises(DustUnavailableError, match="repeats its pages"):
         swept(client)
     assert client.lists < 20
 

@@ -78,7 +78,6 @@ class _Sweep:
 
         Ends early when it has missed a document, since the next pass has larger pages.
         """
-        self.newer.clear()
         self.has_read_all = True
         self._left, self._tied = set(), set()
         deleted = offset = 0

@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from airbyte_cdk.models import (
@@ -37,46 +38,39 @@ from destination_dust.sync_start import SyncStart
 # airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
 _STATE_OF_ANY_END = "__ab_no_cursor_state_message"
 
-# Why old documents of a stream are kept, and what to do about it.
-_Reason = tuple[str, str]
 _NEXT_REFRESH = "The next refresh deletes them."
-_READ_INCREMENTALLY: _Reason = (
-    "the stream was read incrementally, so only changes were sent",
-    "Read it as a full refresh to replace it.",
-)
-_UNREAD_LINES: _Reason = (
-    "the input had lines that are not Airbyte messages or could not be read",
-    "Records may have been on them: check the log of the source.",
-)
-_AMBIGUOUS_TAGS: _Reason = (
-    "another stream has, or may have, the same tags",
-    "Tags are cut, and lose control characters: rename one of the streams.",
-)
-_OTHER_NAMESPACE: _Reason = (
-    "records of this name came in a namespace that the configured catalog does not hold",
-    "They may belong to the stream: refresh the source's schema in the connection.",
-)
-_LATER_ATTEMPT: _Reason = (
-    "an earlier attempt of this job may have sent a part of the stream",
-    f"Airbyte did not show that this is the first one (WORKER_JOB_ATTEMPT=0). {_NEXT_REFRESH}",
-)
-_NOT_FINISHED: _Reason = ("the source did not finish the stream", _NEXT_REFRESH)
-_NOT_TOLD: _Reason = (
-    "Airbyte did not tell whether the source has sent the whole stream",
-    "It tells where the connector supports refreshes. For a connector that was added as a Docker "
-    "image, set supports_refreshes to true in the row of its version in the table "
-    "actor_definition_version of Airbyte's database.",
-)
-REASONS = (
-    _READ_INCREMENTALLY,
-    _UNREAD_LINES,
-    _AMBIGUOUS_TAGS,
-    _OTHER_NAMESPACE,
-    _LATER_ATTEMPT,
-    _NOT_FINISHED,
-    _NOT_TOLD,
-)
-"""All of them: docs/dust.md explains each."""
+
+
+class WhyKept(Enum):
+    """Why old documents of a stream are kept, and what to do about it."""
+
+    READ_INCREMENTALLY = (
+        "the stream was read incrementally, so only changes were sent",
+        "Read it as a full refresh to replace it.",
+    )
+    UNREAD_LINES = (
+        "the input had lines that are not Airbyte messages or could not be read",
+        "Records may have been on them: check the log of the source.",
+    )
+    AMBIGUOUS_TAGS = (
+        "another stream has, or may have, the same tags",
+        "Tags are cut, and lose control characters: rename one of the streams.",
+    )
+    OTHER_NAMESPACE = (
+        "records of this name came in a namespace that the configured catalog does not hold",
+        "They may belong to the stream: refresh the source's schema in the connection.",
+    )
+    LATER_ATTEMPT = (
+        "an earlier attempt of this job may have sent a part of the stream",
+        f"Airbyte did not show that this is the first one (WORKER_JOB_ATTEMPT=0). {_NEXT_REFRESH}",
+    )
+    NOT_FINISHED = ("the source did not finish the stream", _NEXT_REFRESH)
+    NOT_TOLD = (
+        "Airbyte did not tell whether the source has sent the whole stream",
+        "It tells only if the connector supports refreshes. For one that was added as a Docker "
+        "image, set supports_refreshes to true in the row of its version in the table "
+        "actor_definition_version of Airbyte's database.",
+    )
 
 
 class Replacements:
@@ -144,7 +138,7 @@ class Replacements:
             if (reason := self._why_kept(replaced)) is None:
                 complete[replaced.stream] = replaced.seen
             else:
-                report.kept(replaced.stream, *reason)
+                report.kept(replaced.stream, *reason.value)
         if complete:
             delete_stale(complete, client, report, self._start)
 
@@ -162,22 +156,22 @@ class Replacements:
         # PyAirbyte leaves the namespace out, so a name that is unique is enough.
         return self._by_unique_name.get(descriptor.name)
 
-    def _why_kept(self, replaced: _Replaced) -> _Reason | None:
+    def _why_kept(self, replaced: _Replaced) -> WhyKept | None:
         """Return why old documents are kept, or None when the whole stream was certainly sent."""
         if replaced.is_overwrite and replaced.is_incremental:
-            return _READ_INCREMENTALLY
+            return WhyKept.READ_INCREMENTALLY
         if self._has_unread_lines:
-            return _UNREAD_LINES
+            return WhyKept.UNREAD_LINES
         if not replaced.stream.has_exact_tags or self._origins[replaced.stream.tags] > 1:
-            return _AMBIGUOUS_TAGS
+            return WhyKept.AMBIGUOUS_TAGS
         if replaced.stream.name in self._names_elsewhere:
-            return _OTHER_NAMESPACE
+            return WhyKept.OTHER_NAMESPACE
         if not replaced.is_reported_complete:
             if self._reports_failures or not replaced.is_overwrite:
-                return _NOT_FINISHED
-            return None if replaced.ends_with_last_state else _NOT_TOLD
+                return WhyKept.NOT_FINISHED
+            return None if replaced.ends_with_last_state else WhyKept.NOT_TOLD
         is_whole = replaced.begins_anew_in_each_attempt or self._attempt == "0"
-        return None if is_whole else _LATER_ATTEMPT
+        return None if is_whole else WhyKept.LATER_ATTEMPT
 
 
 def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
@@ -206,10 +200,7 @@ class _Replaced:
 
     @property
     def is_overwrite(self) -> bool:
-        """Return whether refreshes are off: where they are on, the platform sends append instead.
-
-        Where they are off, it sends no stream status either.
-        """
+        """Return whether refreshes are off: else the platform sends append, and stream statuses."""
         return self.configured.destination_sync_mode is DestinationSyncMode.overwrite
 
     @property

@@ -12,7 +12,7 @@ from requests.exceptions import ProxyError
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.document import MAX_ID_CHARACTERS, MAX_INDENTED_CHARACTERS
 from destination_dust.failures import MEANINGS, Failure, Response
-from destination_dust.replacement import REASONS
+from destination_dust.replacement import WhyKept
 from destination_dust.transport import NETWORK_PROBLEMS, READ_TIMEOUT_S
 from destination_dust.unchanged import MOST_LISTED, PAGE_DOCUMENTS, SHORT_SYNC_UPSERTS
 from unit_tests.builders import USERS, document_of
@@ -168,7 +168,7 @@ def test_the_page_for_users_lists_each_failure_of_the_network() -> None:
 
 def test_the_page_for_users_explains_each_reason_to_keep_documents() -> None:
     rows = table(section(DUST, "Documents of earlier syncs were kept"))
-    assert [because for because, _ in rows] == [reason for reason, _ in REASONS]
+    assert [because for because, _ in rows] == [reason.value[0] for reason in WhyKept]
 
 
 def test_the_drawing_names_files_that_exist() -> None:

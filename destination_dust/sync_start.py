@@ -29,6 +29,8 @@ class SyncStart:
         self._started_s = (started_s, wall_clock() - (clock() - started_s))
         self._by_created_ms: int | None = None
         self._by_date_ms: int | None = None
+        # A whole second until Dust's clock has shown anything else.
+        self._resolution_ms = _SECOND_MS
 
     def note(self, created_ms: int | None) -> None:
         """Note the `created` of a document that Dust has just stored, in ms.
@@ -36,6 +38,7 @@ class SyncStart:
         A response takes time to arrive, so each estimate is a little early. The latest is best.
         """
         self._by_created_ms = _latest(self._by_created_ms, self._estimate_ms(created_ms))
+        self._note_resolution(created_ms)
 
     def note_date(self, date_ms: int | None) -> None:
         """Note the date of a response that has just arrived, in ms.
@@ -49,9 +52,13 @@ class SyncStart:
         start_ms = self._by_date_ms if self._by_created_ms is None else self._by_created_ms
         if start_ms is None or not isinstance(created_ms, int):
             return False
+        self._note_resolution(created_ms)
         # By a clock of whole seconds, the document may be up to 999 ms newer.
-        latest_ms = created_ms if created_ms % _SECOND_MS else created_ms + _SECOND_MS - 1
-        return latest_ms < start_ms
+        return created_ms + self._resolution_ms - 1 < start_ms
+
+    def _note_resolution(self, created_ms: int | None) -> None:
+        if created_ms is not None and created_ms % _SECOND_MS:
+            self._resolution_ms = 1
 
     def _estimate_ms(self, dust_ms: int | None) -> int | None:
         if dust_ms is None:

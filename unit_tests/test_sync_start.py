@@ -109,6 +109,22 @@ def test_a_clock_of_whole_seconds_keeps_what_was_written_in_the_second_it_began(
     assert start.is_after(9_000)
 
 
+def test_a_clock_that_has_shown_milliseconds_may_show_a_whole_second_too(clock: Clock) -> None:
+    """Of many documents that are written within a second, some are."""
+    start = start_at(clock)
+    start.note(10_500)
+    assert start.is_after(10_000)
+
+
+def test_a_listed_document_shows_the_resolution_of_the_clock_too(clock: Clock) -> None:
+    start = start_at(clock)
+    clock.now_s += 0.5
+    start.note_date(11_000)
+    assert not start.is_after(10_000)
+    assert start.is_after(10_001)
+    assert start.is_after(10_000)
+
+
 @pytest.mark.parametrize("created", [None, "1", 1.5, [1]])
 def test_a_document_without_a_time_is_not_older(clock: Clock, created: object) -> None:
     start = start_at(clock)

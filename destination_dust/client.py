@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from destination_dust.failures import SUCCESSES, Failure, Response, no_dust_api
 from destination_dust.pacing import DUST_WINDOW_S, Pacer
 from destination_dust.retry import Retries
 from destination_dust.stream import Stream
+from destination_dust.sync_start import SyncStart
 from destination_dust.transport import READ_TIMEOUT_S, Transport
 
 logger = logging.getLogger("airbyte")
@@ -64,18 +65,9 @@ class Wait:
 
 @dataclass(frozen=True)
 class Stored:
-    """What Dust says of a document it has stored: its hash, and when, in ms of Dust's clock."""
+    """What Dust says of a document it has stored: its hash."""
 
     hash: str | None
-    created_ms: int | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of Dust's list of documents, and when it was sent, in ms of Dust's clock."""
-
-    documents: list[dict[str, Any]]
-    date_ms: int | None
 
 
 class _NeedlessError(Exception):
@@ -86,7 +78,8 @@ class DustClient:
     """The documents of one Dust data source.
 
     Tries the ROUTES in order until one succeeds, then keeps using it. Calls `wait` for each wait,
-    and does not retry a request whose waits would add up to more than `longest_wait_s`.
+    and does not retry a request whose waits would add up to more than `longest_wait_s`. `started_s`
+    is when the process started, by the `clock`.
     """
 
     def __init__(
@@ -96,6 +89,7 @@ class DustClient:
         window_s: float = DUST_WINDOW_S,
         read_timeout_s: float = READ_TIMEOUT_S,
         longest_wait_s: float = float("inf"),
+        started_s: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[Wait], None] = lambda wait: time.sleep(wait.seconds),
     ) -> None:
@@ -104,6 +98,7 @@ class DustClient:
         self._transport = Transport(config.base_url, config.api_key)
         self._read_timeout_s = read_timeout_s
         self._pacer = Pacer(window_s, clock=clock)
+        self._start = SyncStart(clock() if started_s is None else started_s, clock)
         self._wait = wait
         self._longest_wait_s = longest_wait_s
 
@@ -135,7 +130,7 @@ class DustClient:
 
     def list_documents(
         self, *, limit: int, offset: int = 0, streams: Sequence[Stream] = ()
-    ) -> Page:
+    ) -> list[dict[str, Any]]:
         """Return a page of the data source's documents, without their texts.
 
         The newest timestamp comes first. Documents of one timestamp come in any order, which may
@@ -150,7 +145,27 @@ class DustClient:
                 stream=streams[0] if streams else None,
             )
         )
-        return Page(response.json["documents"], response.date_ms)
+        return _documents_in(response)
+
+    def find_document(self, id_: str, stream: Stream) -> list[dict[str, Any]]:
+        """Return the stream's document with this id as Dust lists it now, or nothing.
+
+        Raises DustError.
+        """
+        response = self._perform(
+            _Task(
+                name=f"find document {id_!r} of stream {stream.name!r}",
+                method="GET",
+                path=f"?document_ids={quote(id_, safe='')}&limit=1",
+                is_done=partial(_lists_only, id_),
+                stream=stream,
+            )
+        )
+        return _documents_in(response)
+
+    def was_written_before_sync(self, listed: Mapping[str, Any]) -> bool:
+        """Return whether a document in Dust's list was certainly last written before the sync."""
+        return self._start.is_after(listed.get("created"))
 
     def upsert_document(
         self, document: Document, *, is_needless: Callable[[], bool] = lambda: False
@@ -175,10 +190,8 @@ class DustClient:
             stored = self._perform(task).json["document"]
         except _NeedlessError:
             return None
-        return Stored(
-            hash=stored.get("hash"),
-            created_ms=stored["created"] if isinstance(stored.get("created"), int) else None,
-        )
+        self._start.note_created(stored.get("created"))
+        return Stored(hash=stored.get("hash"))
 
     def delete_document(self, id_: str, stream: Stream) -> None:
         """Delete the stream's document with this id, if there is one.
@@ -267,6 +280,7 @@ class DustClient:
         )
         if isinstance(result, Failure):
             return result
+        self._start.note_date(result.date_ms)
         if result.status in SUCCESSES and task.is_done(result.json):
             return result
         return Failure.of(result)
@@ -280,6 +294,11 @@ def _delete(id_: str, name: str, stream: Stream | None = None) -> _Task:
         is_done=partial(_tells_of_deleting, id_),
         stream=stream,
     )
+
+
+def _documents_in(response: Response) -> list[dict[str, Any]]:
+    documents: list[dict[str, Any]] = response.json["documents"]
+    return documents
 
 
 def _for(streams: Sequence[Stream]) -> str:
@@ -304,7 +323,20 @@ def _documents_path(config: DustConfig, route: str) -> str:
 def _lists_documents(json: Any) -> bool:
     """Return whether this is a page of documents. Source: `GetDocumentsResponseSchema`."""
     documents = json.get("documents") if isinstance(json, dict) else None
-    return isinstance(documents, list) and all(isinstance(item, dict) for item in documents)
+    return isinstance(documents, list) and all(
+        isinstance(item, dict) and isinstance(item.get("document_id"), str) for item in documents
+    )
+
+
+def _lists_only(id_: str, json: Any) -> bool:
+    """Return whether this is a list of the document with this id, or of none.
+
+    A server that ignores `document_ids` lists others.
+    """
+    return _lists_documents(json) and [item["document_id"] for item in json["documents"]] in (
+        [],
+        [id_],
+    )
 
 
 def _tells_of_storing(id_: str, json: Any) -> bool:

@@ -24,7 +24,7 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust.arguments import CONFIG, parse_arguments, read_json_object
-from destination_dust.catalog import configured_streams, notes_on_shared_ids, read_catalog
+from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient
 from destination_dust.config import DustConfig, register_secrets
 from destination_dust.document import Document, to_document
@@ -32,8 +32,6 @@ from destination_dust.errors import DustError, causes
 from destination_dust.protocol import read_messages, stdin_lines, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
-from destination_dust.stream import stream_key
-from destination_dust.sync_start import SyncStart
 from destination_dust.unchanged import KnownDocuments
 
 logger = logging.getLogger("airbyte")
@@ -87,7 +85,12 @@ class DestinationDust(Destination):
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
     def _client(self, config: Mapping[str, Any], **options: Any) -> DustClient:
-        options = {"clock": self._clock, **options, **self._client_options}
+        options = {
+            "clock": self._clock,
+            "started_s": self._started_s,
+            **options,
+            **self._client_options,
+        }
         return DustClient(DustConfig.from_mapping(config), **options)
 
     def write(
@@ -102,17 +105,12 @@ class DestinationDust(Destination):
         DustError when something could not be stored or deleted. No STATE is yielded after that.
         """
         streams = configured_streams(configured_catalog)
-        for note in notes_on_shared_ids(streams.values()):
-            logger.info(note)
         replacements = Replacements(
-            configured_catalog,
-            streams,
-            start=SyncStart(self._started_s, clock=self._clock),
-            attempt=os.environ.get("WORKER_JOB_ATTEMPT"),
+            configured_catalog, streams, attempt=os.environ.get("WORKER_JOB_ATTEMPT")
         )
         report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
         with self._client(config, wait=report.wait) as client, report:
-            known = KnownDocuments(client, streams.values(), clock=self._clock)
+            known = KnownDocuments(client, streams, clock=self._clock)
 
             def write_document(document: Document) -> None:
                 if document.is_deletion:
@@ -121,17 +119,16 @@ class DestinationDust(Destination):
                     report.deleted(document)
                     return
                 stored = known.upsert(document)
-                replacements.saw(document, stored)
+                replacements.remember(document)
                 report.stored(document) if stored else report.unchanged(document)
 
             for message in input_messages:
                 replacements.note(message)
-                report.note(message)
                 if message.type is Type.STATE:
                     # A state promises that all earlier records are stored: nothing is pending here.
                     yield message
                 elif (record := message.record) is not None:
-                    if (stream := streams.get(stream_key(record.namespace, record.stream))) is None:
+                    if (stream := streams.of(record)) is None:
                         report.ignored(record)
                     else:
                         write_document(to_document(stream, record))

@@ -20,6 +20,8 @@ MAX_ID_CHARACTERS = 255
 MAX_TITLE_UTF16_UNITS = 512
 MAX_INDENTED_CHARACTERS = 1_000_000
 MAX_URL_CHARACTERS = 32_000
+MAX_TIMESTAMP_MS = 8_640_000_000_000_000
+"""The latest time that a date of JavaScript can hold."""
 
 _TITLE_FIELDS = ("name", "title", "subject", "label")
 _URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
@@ -39,8 +41,8 @@ Key = tuple[str | None, ...]
 class Document:
     """A record as Dust takes it.
 
-    `key` is None when the stream has no primary key, or the record no part of it. `timestamp_ms` is
-    Unix time. `is_deleted` means that the source no longer has the record.
+    `key` is None when the stream has no primary key, or the record has none of its fields.
+    `timestamp_ms` is Unix time. `is_deleted` means that the source no longer has the record.
     """
 
     stream: Stream
@@ -90,7 +92,7 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
         title=title_of(stream, key, id_, data),
         text=text_of(data),
         source_url=source_url_of(data),
-        timestamp_ms=record.emitted_at if record.emitted_at > 0 else None,
+        timestamp_ms=record.emitted_at if 0 < record.emitted_at <= MAX_TIMESTAMP_MS else None,
         is_deleted=stream.is_deduped and data.get(_DELETED_AT) is not None,
     )
 
@@ -98,8 +100,9 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
 def key_of(data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]) -> Key | None:
     """Return the values of the primary key, in the order of its paths.
 
-    None when the stream has no primary key, or the record no part of it: a placeholder would give
-    unrelated records the same id.
+    Equal numbers give the same text, however they are written. None when the stream has no primary
+    key, or the record has none of its fields: a placeholder would give unrelated records the same
+    id.
     """
     key = tuple(_text_at(data, path) for path in primary_key)
     return key if any(value is not None for value in key) else None
@@ -110,14 +113,18 @@ def document_id(stream: Stream, key: Key | None, data: Mapping[str, Any]) -> str
 
     `{stream}-{value1}-{value2}` with a key, `{stream}-{hash of the data}` without. Records with the
     same id would overwrite each other, so an id that could belong to two records ends in a digest
-    of namespace, stream and key.
+    of namespace, stream and key. Whether it could is decided by the record and its stream alone: if
+    other streams of the catalog mattered, ids would change with them.
     """
     identity: Any = exact_json.dumps(data, sort_keys=True) if key is None else list(key)
     values = [_digest(identity)] if key is None else [value or "" for value in key]
     plain = "-".join((stream.name, *values))
     safe = id_safe(plain)
     is_whole = safe == plain and len(safe) <= MAX_ID_CHARACTERS
-    if is_whole and not stream.shares_ids and (key is None or not _is_ambiguous(values)):
+    # The same name may be in another namespace, and `users-archive` with the key `7` is not `users`
+    # with the key `archive-7`.
+    is_of_one_stream = stream.namespace is None and "-" not in stream.name
+    if is_whole and is_of_one_stream and (key is None or not _is_ambiguous(values)):
         return safe
     digest = _digest(exact_json.dumps([stream.namespace, stream.name, identity]))
     return f"{safe[: MAX_ID_CHARACTERS - len(digest) - 1]}-{digest}"
@@ -175,7 +182,8 @@ def _text_at(data: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
         value = value.get(name) if isinstance(value, Mapping) else None
     if value is None or isinstance(value, str):
         return value
-    return exact_json.dumps(value, sort_keys=True)
+    # Change data capture may write 7E+3 where the snapshot wrote 7000.
+    return exact_json.dumps(exact_json.with_plain_numbers(value), sort_keys=True)
 
 
 def _is_ambiguous(values: list[str]) -> bool:

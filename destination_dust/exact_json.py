@@ -7,6 +7,7 @@ Here a number stays as it was written.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,48 @@ def dumps_indented(value: Any) -> str:
     return _written(value, "\n", sort_keys=False)
 
 
+_MAX_PLAIN_CHARACTERS = 255
+# An exponent of more digits stays as it was written.
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,1000}))?")
+
 _TOO_DEEP = f"it nests deeper than {MAX_NESTING} levels"
+
+
+def with_plain_numbers(value: Any) -> Any:
+    """Return a value, as `loads` returns it, with one form for all spellings of a number.
+
+    That form has no exponent and no zeros that mean nothing: 7000 for `7E+3` and `7000.0`. Where it
+    would have more than 255 characters, it is digits and exponent: `1e999999999`.
+    """
+    if isinstance(value, Number):
+        return Number(_plain(value.literal))
+    if isinstance(value, dict):
+        return {name: with_plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_plain_numbers(item) for item in value]
+    return value
+
+
+def _plain(literal: str) -> str:
+    # On the text alone: a double or a Decimal context rounds, and an int of this size may not fit
+    # into memory.
+    match = _NUMBER.fullmatch(literal)
+    if match is None:
+        return literal
+    sign, whole, fraction, exponent_text = match.groups("")
+    digits = (whole + fraction).lstrip("0")
+    exponent = int(exponent_text or 0) - len(fraction) + len(digits)
+    digits = digits.rstrip("0")
+    exponent -= len(digits)
+    if not digits:
+        return "0"
+    length = len(sign) + max(len(digits) + max(exponent, exponent < 0), 2 - exponent)
+    if length > _MAX_PLAIN_CHARACTERS:
+        return f"{sign}{digits}e{exponent}"
+    if exponent >= 0:
+        return sign + digits + "0" * exponent
+    padded = digits.zfill(1 - exponent)
+    return f"{sign}{padded[:exponent]}.{padded[exponent:]}"
 
 
 def _refuse_constant(_name: str) -> None:

@@ -19,7 +19,6 @@ from airbyte_cdk.models import (
     AirbyteMessage,
     AirbyteMessageSerializer,
     AirbyteRecordMessage,
-    AirbyteStateType,
     TraceType,
     Type,
 )
@@ -36,15 +35,14 @@ _INT64 = range(-(2**63), 2**63)
 _RECORD = Type.RECORD.value
 _STATE = Type.STATE.value
 _TRACE = Type.TRACE.value
-_STATE_OF_A_STREAM = AirbyteStateType.STREAM.value
-_TRACES_OF_AN_END = (TraceType.STREAM_STATUS.value, TraceType.ERROR.value)
+_TRACES = (TraceType.STREAM_STATUS.value, TraceType.ERROR.value)
 
 
 @dataclass
 class StateLine(AirbyteMessage):
     """A STATE with the line it came in, which goes back unchanged and so with all its fields.
 
-    `state` is what the CDK reads of it: None unless it is the state of one stream.
+    `state` is what the CDK reads of it.
     """
 
     line: bytes = b""
@@ -73,9 +71,9 @@ def stdin_lines() -> Iterator[bytes]:
 def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     """Yield the messages of a stream of lines that matter to a destination.
 
-    They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that tell how a stream or the
-    source ended, or how many records to expect. Others are ignored, and so, with a warning, are
-    lines that are not messages.
+    They are RECORDs, whose numbers are exact, STATEs, and the TRACEs that say how a stream or the
+    source ended. Other messages are ignored. Lines that are not messages are ignored, too, with a
+    warning.
 
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
@@ -187,12 +185,9 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
 
 
 def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:
-    """Yield the STATE, and an UnreadLine where it is a stream's and the CDK cannot read it."""
+    """Yield the STATE, and an UnreadLine where the CDK cannot read it."""
     if not isinstance(state, dict):
         raise _malformed(number, "it is a STATE without a 'state' object")
-    if state.get("type") != _STATE_OF_A_STREAM:
-        yield StateLine(type=Type.STATE, line=line)
-        return
     message = _as_the_cdk_reads(line)
     yield StateLine(type=Type.STATE, state=message.state, line=line)
     if message.state is None:
@@ -200,14 +195,9 @@ def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:
 
 
 def _trace(trace: Any, line: bytes) -> Iterator[AirbyteMessage]:
-    """Yield the TRACE if it tells how a stream or the source ended, or how much there is to do."""
-    kind = trace.get("type") if isinstance(trace, dict) else None
-    if kind in _TRACES_OF_AN_END:
+    """Yield the TRACE if it says how a stream or the source ended."""
+    if isinstance(trace, dict) and trace.get("type") in _TRACES:
         yield _as_the_cdk_reads(line)
-    elif kind == TraceType.ESTIMATE.value:
-        message = _as_the_cdk_reads(line)
-        if message.trace is not None:
-            yield message
 
 
 def _as_the_cdk_reads(line: bytes) -> AirbyteMessage:

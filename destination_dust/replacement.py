@@ -4,21 +4,26 @@ A stream that is being replaced is written like any other. Old documents are del
 the input, and only when it is certain that the source has sent the whole stream.
 
 Sources: airbyte-platform, `CatalogGenerationSetter`, `AttemptHandler`, `RuntimeEnvVarFactory`,
-`StreamStatusCompletionTracker`, `MissingStateInjector`; PyAirbyte, `CatalogProvider`.
+`StreamStatusCompletionTracker`, `MissingStateInjector`, `EmptyAirbyteSource`; PyAirbyte,
+`CatalogProvider`.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from airbyte_cdk.models import (
     AirbyteMessage,
+    AirbyteRecordMessage,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStreamState,
     AirbyteStreamStatus,
+    AirbyteTraceMessage,
     ConfiguredAirbyteCatalog,
     ConfiguredAirbyteStream,
     DestinationSyncMode,
@@ -26,13 +31,13 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from destination_dust.client import DustClient, Stored
+from destination_dust.catalog import Streams
+from destination_dust.client import DustClient
 from destination_dust.document import Document, id_hash
 from destination_dust.protocol import UnreadLine
 from destination_dust.report import SyncReport
 from destination_dust.stale import delete_stale
 from destination_dust.stream import Stream, StreamKey, stream_key
-from destination_dust.sync_start import SyncStart
 
 # Sources built with Python's CDK may end a stream with this state whether it failed or not. Source:
 # airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
@@ -52,13 +57,14 @@ class WhyKept(Enum):
         "the input had lines that are not Airbyte messages or could not be read",
         "Records may have been on them: check the log of the source.",
     )
-    AMBIGUOUS_TAGS = (
-        "another stream has, or may have, the same tags",
-        "Tags are cut, and lose control characters: rename one of the streams.",
+    SAME_TAGS = (
+        "another stream has the same tags",
+        "Tags are cut at 512 characters and lose control characters: rename one of the streams.",
     )
-    OTHER_NAMESPACE = (
-        "records of this name came in a namespace that the configured catalog does not hold",
-        "They may belong to the stream: refresh the source's schema in the connection.",
+    UNASSIGNED_RECORDS = (
+        "records of this name arrived that belong to no stream of the configured catalog",
+        "Their namespace is missing or unknown, and they may belong to this stream: refresh the "
+        "source's schema in the connection.",
     )
     LATER_ATTEMPT = (
         "an earlier attempt of this job may have sent a part of the stream",
@@ -66,10 +72,18 @@ class WhyKept(Enum):
     )
     NOT_FINISHED = ("the source did not finish the stream", _NEXT_REFRESH)
     NOT_TOLD = (
-        "Airbyte did not tell whether the source has sent the whole stream",
-        "It tells only if the connector supports refreshes. For one that was added as a Docker "
-        "image, set supports_refreshes to true in the row of its version in the table "
-        "actor_definition_version of Airbyte's database.",
+        "Airbyte did not say whether the source has sent the whole stream",
+        "It says so only for connectors that support refreshes. If you added this one as an image, "
+        "see step 4 of docs/dust.md.",
+    )
+    NO_LAST_STATE = (
+        "the source sent no state after the last record of the stream",
+        f"Records may be missing. {_NEXT_REFRESH}",
+    )
+    NOT_MENTIONED = (
+        "the source said nothing of the stream",
+        "It may no longer have the stream, or may no longer be allowed to read it. If the "
+        "documents are to go, clear the stream.",
     )
 
 
@@ -80,51 +94,35 @@ class Replacements:
     """
 
     def __init__(
-        self,
-        catalog: ConfiguredAirbyteCatalog,
-        streams: Mapping[StreamKey, Stream],
-        *,
-        start: SyncStart,
-        attempt: str | None,
+        self, catalog: ConfiguredAirbyteCatalog, streams: Streams, *, attempt: str | None
     ) -> None:
         self._replaced = {
             stream.key: _Replaced(stream, configured)
-            for configured, stream in zip(catalog.streams, streams.values(), strict=True)
+            for configured, stream in zip(catalog.streams, streams, strict=True)
             if is_replaced(configured)
         }
-        self._start = start
         self._attempt = attempt
         self._streams = streams
-        names = Counter(stream.name for stream in streams.values())
-        self._by_unique_name = {
-            one.stream.name: one for one in self._replaced.values() if names[one.stream.name] == 1
-        }
-        self._origins = Counter(stream.tags for stream in streams.values())
-        self._names_elsewhere: set[str] = set()
-        self._reports_failures = False
+        self._streams_with_tags = Counter(stream.tags for stream in streams)
+        self._names_of_unassigned: set[str] = set()
+        self._tells_of_failures = False
         self._has_unread_lines = False
+        # A clear sends no record, and no state with content for a stream of its catalog.
+        self._may_be_clear = True
 
     def note(self, message: AirbyteMessage) -> None:
         """Note what a message of the input says about the streams."""
         if isinstance(message, UnreadLine):
             self._has_unread_lines = True
         elif message.record is not None:
-            self._note_record(stream_key(message.record.namespace, message.record.stream))
-        elif message.trace is not None and message.trace.estimate is None:
-            self._reports_failures = True
-            status = message.trace.stream_status
-            if status is not None and (replaced := self._with_status(status.stream_descriptor)):
-                replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
-        elif message.state is not None and message.state.stream is not None:
-            descriptor = message.state.stream.stream_descriptor
-            replaced = self._replaced.get(stream_key(descriptor.namespace, descriptor.name))
-            if replaced is not None:
-                replaced.ends_with_last_state = replaced.is_last(message.state.stream.stream_state)
+            self._note_record(message.record)
+        elif message.state is not None:
+            self._note_state(message.state)
+        elif message.trace is not None:
+            self._note_trace(message.trace)
 
-    def saw(self, document: Document, stored: Stored | None) -> None:
-        """Remember that the source has this document; `stored` is None when it was unchanged."""
-        if stored is not None:
-            self._start.note(stored.created_ms)
+    def remember(self, document: Document) -> None:
+        """Remember that the source has this document."""
         if replaced := self._replaced.get(document.stream.key):
             replaced.seen.append(id_hash(document.id))
 
@@ -140,21 +138,53 @@ class Replacements:
             else:
                 report.kept(replaced.stream, *reason.value)
         if complete:
-            delete_stale(complete, client, report, self._start)
+            delete_stale(complete, client, report)
 
-    def _note_record(self, key: StreamKey) -> None:
-        if replaced := self._replaced.get(key):
-            replaced.has_records = True
-            replaced.is_reported_complete = replaced.ends_with_last_state = False
-        elif key not in self._streams:
-            self._names_elsewhere.add(key[1])
+    def _note_record(self, record: AirbyteRecordMessage) -> None:
+        self._may_be_clear = False
+        stream = self._streams.of(record)
+        if stream is None:
+            self._names_of_unassigned.add(record.stream)
+        elif replaced := self._replaced.get(stream.key):
+            replaced.note_record()
+
+    def _note_state(self, state: AirbyteStateMessage) -> None:
+        if state.stream is not None:
+            if replaced := self._replaced.get(_key(state.stream.stream_descriptor)):
+                replaced.note_own_state(state.stream.stream_state)
+            self._note_content([state.stream])
+        elif state.global_ is not None:
+            listed = {_key(one.stream_descriptor) for one in state.global_.stream_states}
+            for key, replaced in self._replaced.items():
+                replaced.note_shared_state(lists_it=key in listed)
+            self._note_content(state.global_.stream_states)
+        else:
+            for replaced in self._replaced.values():
+                replaced.note_shared_state(lists_it=False)
+            self._may_be_clear = self._may_be_clear and not state.data
+
+    def _note_content(self, states: Iterable[AirbyteStreamState]) -> None:
+        # The GLOBAL state of a clear lists the streams that are not cleared, with their content.
+        if any(
+            _has_content(one.stream_state) and _key(one.stream_descriptor) in self._streams
+            for one in states
+        ):
+            self._may_be_clear = False
+
+    def _note_trace(self, trace: AirbyteTraceMessage) -> None:
+        self._tells_of_failures = True
+        if (status := trace.stream_status) is None:
+            return
+        if replaced := self._with_status(status.stream_descriptor):
+            replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
 
     def _with_status(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        replaced = self._replaced.get(stream_key(descriptor.namespace, descriptor.name))
+        replaced = self._replaced.get(_key(descriptor))
         if descriptor.namespace or (replaced and not replaced.is_overwrite):
             return replaced
-        # PyAirbyte leaves the namespace out, so a name that is unique is enough.
-        return self._by_unique_name.get(descriptor.name)
+        # PyAirbyte leaves out the namespace, so only a unique name is certain.
+        only = self._streams.only(descriptor.name)
+        return self._replaced.get(only.key) if only else None
 
     def _why_kept(self, replaced: _Replaced) -> WhyKept | None:
         """Return why old documents are kept, or None when the whole stream was certainly sent."""
@@ -162,14 +192,19 @@ class Replacements:
             return WhyKept.READ_INCREMENTALLY
         if self._has_unread_lines:
             return WhyKept.UNREAD_LINES
-        if not replaced.stream.has_exact_tags or self._origins[replaced.stream.tags] > 1:
-            return WhyKept.AMBIGUOUS_TAGS
-        if replaced.stream.name in self._names_elsewhere:
-            return WhyKept.OTHER_NAMESPACE
+        if self._streams_with_tags[replaced.stream.tags] > 1:
+            return WhyKept.SAME_TAGS
+        if replaced.stream.name in self._names_of_unassigned:
+            return WhyKept.UNASSIGNED_RECORDS
         if not replaced.is_reported_complete:
-            if self._reports_failures or not replaced.is_overwrite:
+            if self._tells_of_failures or not replaced.is_overwrite:
                 return WhyKept.NOT_FINISHED
-            return None if replaced.ends_with_last_state else WhyKept.NOT_TOLD
+            if not replaced.ends_with_last_state:
+                return WhyKept.NOT_TOLD
+        # COMPLETE is the exit code of the source: the platform sends it for streams that the source
+        # has left out, too.
+        if not (replaced.is_mentioned or self._may_be_clear):
+            return WhyKept.NO_LAST_STATE if replaced.has_records else WhyKept.NOT_MENTIONED
         is_whole = replaced.begins_anew_in_each_attempt or self._attempt == "0"
         return None if is_whole else WhyKept.LATER_ATTEMPT
 
@@ -178,7 +213,7 @@ def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
     """Return whether the sync replaces what Dust has of the stream.
 
     Where refreshes are on, the platform says so in any sync mode: the oldest generation to keep is
-    then the current one. PyAirbyte sends three ones for every stream, which means nothing.
+    then the current one. PyAirbyte sends 1 for all three ids, which carries no meaning.
     """
     if configured.destination_sync_mode is DestinationSyncMode.overwrite:
         return True
@@ -190,17 +225,27 @@ def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
 
 @dataclass
 class _Replaced:
+    """What the input has said of one stream so far.
+
+    `is_mentioned` means that the source has spoken of the stream since its last record, or at all
+    where it has none.
+    """
+
     stream: Stream
     configured: ConfiguredAirbyteStream
     # Hashes of the document ids that the sync has sent or found unchanged, 8 bytes each.
     seen: array[int] = field(default_factory=lambda: array("Q"))
     has_records: bool = False
+    is_mentioned: bool = False
     is_reported_complete: bool = False
     ends_with_last_state: bool = False
 
     @property
     def is_overwrite(self) -> bool:
-        """Return whether refreshes are off: else the platform sends append, and stream statuses."""
+        """Return whether refreshes are off.
+
+        With refreshes on, the platform sends append and stream statuses instead.
+        """
         return self.configured.destination_sync_mode is DestinationSyncMode.overwrite
 
     @property
@@ -214,13 +259,34 @@ class _Replaced:
             not self.is_incremental and self.configured.stream.is_resumable is not True
         )
 
-    def is_last(self, stream_state: Any) -> bool:
+    def note_record(self) -> None:
+        self.has_records = True
+        self.is_mentioned = self.is_reported_complete = self.ends_with_last_state = False
+
+    def note_own_state(self, content: AirbyteStateBlob | None) -> None:
+        # The platform adds `{}` for a stream without a state, also where the source left it out.
+        is_of_source = content is None or _has_content(content)
+        self.is_mentioned = self.is_mentioned or self.has_records or is_of_source
+        self.ends_with_last_state = self._is_last(content)
+
+    def note_shared_state(self, *, lists_it: bool) -> None:
+        self.is_mentioned = self.is_mentioned or self.has_records or lists_it
+
+    def _is_last(self, content: AirbyteStateBlob | None) -> bool:
         """Return whether a STATE of the stream with this content shows that the stream has ended.
 
         A null state clears a stream. Any other state ends a stream that cannot be resumed: its
         source sends it once at the end, or the platform adds it when the source has succeeded.
         """
-        if stream_state is None:
+        if content is None:
             return not self.has_records
         is_resumable = self.configured.stream.is_resumable
-        return is_resumable is False and _STATE_OF_ANY_END not in vars(stream_state)
+        return is_resumable is False and _STATE_OF_ANY_END not in vars(content)
+
+
+def _key(descriptor: StreamDescriptor) -> StreamKey:
+    return stream_key(descriptor.namespace, descriptor.name)
+
+
+def _has_content(content: AirbyteStateBlob | None) -> bool:
+    return content is not None and bool(vars(content))

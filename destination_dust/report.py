@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from airbyte_cdk.models import AirbyteMessage, AirbyteRecordMessage
+from airbyte_cdk.models import AirbyteRecordMessage
 
 from destination_dust.client import Wait
 from destination_dust.document import Document
@@ -26,10 +26,6 @@ _NO_PRIMARY_KEY = (
 _RECORD_WITHOUT_KEY = (
     "Stream %s has a record without its primary key: its document id contains a hash of the record "
     "instead."
-)
-_KEY_INCOMPLETE = (
-    "Stream %s has a record with a part of its primary key null or missing. Before version 0.3.0 "
-    "such records had other document ids: their old documents stay until the stream is refreshed."
 )
 _UNDELETABLE = (
     "Stream %s has a deleted record without a primary key: which document to delete is not known, "
@@ -61,7 +57,7 @@ class SyncReport:
 
     def __init__(
         self,
-        streams: Iterable[StreamKey],
+        streams: Iterable[Stream],
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -70,10 +66,9 @@ class SyncReport:
         self._sleep = sleep
         self._started_s = self._last_progress_s = clock()
         self._last_upserted = 0
-        self._counts = {key: _Counts() for key in streams}
+        self._counts = {stream.key: _Counts() for stream in streams}
         self._not_in_catalog: Counter[StreamKey] = Counter()
         self._kept: dict[StreamKey, str] = {}
-        self._estimates: dict[StreamKey, int] = {}
         self._said: set[tuple[StreamKey, str]] = set()
 
     def __enter__(self) -> SyncReport:
@@ -81,12 +76,6 @@ class SyncReport:
 
     def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
         self._summarise(has_failed=kind is not None)
-
-    def note(self, message: AirbyteMessage) -> None:
-        """Note how many records the source expects to send, if the message says so."""
-        estimate = message.trace.estimate if message.trace else None
-        if estimate is not None and estimate.row_estimate is not None:
-            self._estimates[stream_key(estimate.namespace, estimate.name)] = estimate.row_estimate
 
     def wait(self, wait: Wait) -> None:
         """Wait for the client, and keep logging the progress meanwhile."""
@@ -126,27 +115,20 @@ class SyncReport:
         self._counts[stream.key].stale += 1
         self._progress()
 
-    def replaced(self, stream: Stream, *, newer: int, is_certain: bool = True) -> None:
+    def replaced(self, stream: Stream, *, newer: int) -> None:
         """Log that the stale documents of a stream were deleted.
 
-        `newer` counts those that were kept because they were written after this sync began. It may
-        not be certain that there are no others.
+        `newer` counts those that were kept because they were written after this sync began.
         """
         name = stream_name(stream.key)
         stale = _number(self._counts[stream.key].stale, "document")
         logger.info("Stream %s was replaced: %s of earlier syncs deleted.", name, stale)
         if newer:
             logger.warning(
-                "Stream %s: %s kept that this sync did not bring, because another sync or somebody "
-                "else has written them since this sync began.",
+                "Stream %s: kept %s that this sync did not send: written by another sync or "
+                "somebody else after it began.",
                 name,
                 _number(newer, "document"),
-            )
-        if not is_certain:
-            logger.warning(
-                "Stream %s: Dust's list changed while it was read, so some documents of earlier "
-                "syncs may have been kept. The next refresh deletes them.",
-                name,
             )
 
     def kept(self, stream: Stream, reason: str, advice: str) -> None:
@@ -177,8 +159,6 @@ class SyncReport:
             self._say_once(logging.WARNING, key, _NO_PRIMARY_KEY)
         elif document.key is None:
             self._say_once(logging.WARNING, key, _RECORD_WITHOUT_KEY)
-        elif None in document.key:
-            self._say_once(logging.INFO, key, _KEY_INCOMPLETE)
         if document.is_deleted and document.key is None:
             self._say_once(logging.WARNING, key, _UNDELETABLE)
 
@@ -194,9 +174,8 @@ class SyncReport:
             return
         total = self._total
         logger.info(
-            "%s%s done (%s unchanged)%s, %s a minute%s.",
+            "%s done (%s unchanged)%s, %s a minute%s.",
             _number(total.done, "record"),
-            f" of about {sum(self._estimates.values()):,}" if self._estimates else "",
             f"{total.unchanged:,}",
             f", {_number(total.stale, 'stale document')} deleted" if total.stale else "",
             _number(round((total.upserted - self._last_upserted) * 60 / passed_s), "upsert"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from airbyte_cdk.models import StreamDescriptor
 
@@ -24,15 +26,13 @@ StreamKey = tuple[str | None, str]
 class Stream:
     """What stays the same for a configured stream during a sync.
 
-    `primary_key` holds one path of field names per part of the key. `shares_ids` means that another
-    stream of the catalog could have the same document ids, and `is_deduped` that a deletion at the
-    source is a deletion in Dust.
+    `primary_key` holds one path of field names per part of the key. `is_deduped` means that a
+    deletion at the source is a deletion in Dust.
     """
 
     name: str
     namespace: str | None = None
     primary_key: tuple[tuple[str, ...], ...] = ()
-    shares_ids: bool = False
     is_deduped: bool = False
 
     @property
@@ -57,26 +57,8 @@ class Stream:
 
         There are no other tags, because agents read all tags of a document in each search result.
         """
-        return tuple(_tag(text) for text in self._names_as_tags)
-
-    @property
-    def has_exact_tags(self) -> bool:
-        """Return whether the tags hold name and namespace unchanged and in full."""
-        return self.tags == self._names_as_tags
-
-    @property
-    def _names_as_tags(self) -> tuple[str, ...]:
-        stream = STREAM_TAG + self.name
-        return (stream, NAMESPACE_TAG + self.namespace) if self.namespace else (stream,)
-
-    @property
-    def id_prefix(self) -> str:
-        """Return the beginning of all document ids of the stream.
-
-        Two streams can have the same id when one prefix begins with the other: `users` with the key
-        `archive-7`, and `users-archive` with the key `7`.
-        """
-        return id_safe(self.name) + "-"
+        stream = _tag(STREAM_TAG + self.name)
+        return (stream, _tag(NAMESPACE_TAG + self.namespace)) if self.namespace else (stream,)
 
 
 def stream_key(namespace: str | None, name: str) -> StreamKey:
@@ -90,11 +72,12 @@ def stream_name(key: StreamKey) -> str:
     return repr(name) if namespace is None else f"{name!r} of namespace {namespace!r}"
 
 
-def origin_of(tags: object) -> frozenset[str]:
-    """Return those of a document's tags that name its stream and namespace.
+def stream_tags(listed: Mapping[str, Any]) -> frozenset[str]:
+    """Return the tags that name the stream and namespace of a document in Dust's list.
 
     Empty for a document that no sync has written.
     """
+    tags = listed.get("tags")
     if not isinstance(tags, list):
         return frozenset()
     return frozenset(

@@ -10,8 +10,9 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
-from destination_dust.client import PAGE_DOCUMENTS, DustClient, Page, Stored
+from destination_dust.client import PAGE_DOCUMENTS, DustClient, Stored
 from destination_dust.document import Document, id_hash
 from destination_dust.errors import DustError
 from destination_dust.fingerprint import (
@@ -20,7 +21,7 @@ from destination_dust.fingerprint import (
     stored_timestamp_ms,
     would_leave,
 )
-from destination_dust.stream import Stream, origin_of
+from destination_dust.stream import Stream, stream_tags
 
 logger = logging.getLogger("airbyte")
 
@@ -135,12 +136,12 @@ class KnownDocuments:
             return
         self._listing_s += self._clock() - started_s
         self._remember(page)
-        self._listed += len(page.documents)
-        self._is_done_reading = len(page.documents) < PAGE_DOCUMENTS or self._listed >= MOST_LISTED
+        self._listed += len(page)
+        self._is_done_reading = len(page) < PAGE_DOCUMENTS or self._listed >= MOST_LISTED
 
-    def _remember(self, page: Page) -> None:
-        for listed in page.documents:
-            if origin_of(listed.get("tags")) in self._origins:
+    def _remember(self, page: list[dict[str, Any]]) -> None:
+        for listed in page:
+            if stream_tags(listed) in self._origins:
                 fingerprint = fingerprint_of(listed)
                 if fingerprint is not None:
                     self._known.setdefault(id_hash(listed["document_id"]), fingerprint)

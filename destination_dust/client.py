@@ -20,8 +20,7 @@ import orjson
 from destination_dust.config import DustConfig
 from destination_dust.document import Document
 from destination_dust.failures import SUCCESSES, Failure, Response, no_dust_api
-from destination_dust.pacing import DUST_WINDOW_S, Pacer
-from destination_dust.retry import Retries
+from destination_dust.rate_limit import DUST_WINDOW_S, Pacer, Retries
 from destination_dust.stream import Stream
 from destination_dust.sync_start import SyncStart
 from destination_dust.transport import READ_TIMEOUT_S, Transport
@@ -50,8 +49,8 @@ class _Task:
     stream: Stream | None = None
     takes_slot: bool = False
     """Whether it counts against the rate limit, as only upserts do."""
-    is_needless: Callable[[], bool] = lambda: False
-    """What to ask before a rate-limited request waits."""
+    waits_for_limit: bool = True
+    """Whether to go on after a first response that is a 429."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,14 @@ class Wait:
     is_for_rate_limit: bool
     stream: Stream | None
 
-
-@dataclass(frozen=True)
-class Stored:
-    """What Dust says of a document it has stored: its hash."""
-
-    hash: str | None
+    @property
+    def reason(self) -> str:
+        """Return what the client waits for, to end a sentence with."""
+        return "the rate limit" if self.is_for_rate_limit else "another try"
 
 
-class _NeedlessError(Exception):
-    """A rate-limited task no longer needs to be done."""
+class _RateLimited(Failure):
+    """The first response to a task that does not wait for the rate limit was a 429."""
 
 
 class DustClient:
@@ -142,7 +139,6 @@ class DustClient:
                 method="GET",
                 path=f"?limit={limit}&offset={offset}" if offset else f"?limit={limit}",
                 is_done=_lists_documents,
-                stream=streams[0] if streams else None,
             )
         )
         return _documents_in(response)
@@ -167,14 +163,12 @@ class DustClient:
         """Return whether a document in Dust's list was certainly last written before the sync."""
         return self._start.is_after(listed.get("created"))
 
-    def upsert_document(
-        self, document: Document, *, is_needless: Callable[[], bool] = lambda: False
-    ) -> Stored | None:
-        """Store the document, in place of one with the same id, and return what Dust says of it.
+    def upsert_document(self, document: Document, *, waits: bool = True) -> bool:
+        """Store the document, in place of one with the same id, and return whether that was done.
 
-        Each time the upsert is rate-limited, `is_needless` is called. When it returns True, the
-        document is not sent again and the result is None. Raises DustError when Dust may not have
-        the document.
+        Without `waits`, an upsert that is rate-limited right away is not done. One that has failed
+        otherwise is repeated in any case, because Dust may have stored a part of it. Raises
+        DustError when Dust may not have the document.
         """
         task = _Task(
             name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
@@ -184,14 +178,13 @@ class DustClient:
             body=orjson.dumps(document.payload()),
             stream=document.stream,
             takes_slot=True,
-            is_needless=is_needless,
+            waits_for_limit=waits,
         )
-        try:
-            stored = self._perform(task).json["document"]
-        except _NeedlessError:
-            return None
-        self._start.note_created(stored.get("created"))
-        return Stored(hash=stored.get("hash"))
+        result = self._try_routes(task)
+        if isinstance(result, _RateLimited):
+            return False
+        self._start.note_created(_response(task, result).json["document"].get("created"))
+        return True
 
     def delete_document(self, id_: str, stream: Stream) -> None:
         """Delete the stream's document with this id, if there is one.
@@ -203,10 +196,7 @@ class DustClient:
 
     def _perform(self, task: _Task) -> Response:
         """Return Dust's response to a task. Raises DustError when the task failed."""
-        result = self._try_routes(task)
-        if isinstance(result, Failure):
-            raise result.error(task.name, task.stream and task.stream.descriptor)
-        return result
+        return _response(task, self._try_routes(task))
 
     def _try_routes(self, task: _Task) -> Response | Failure:
         if self._route is not None:
@@ -230,60 +220,55 @@ class DustClient:
     def _keep(self, route: str) -> None:
         self._route = route
         if route != ROUTES[0]:
-            logger.info("Using the path /%s/, since /%s/ was answered with 404.", route, ROUTES[0])
+            logger.debug("Using the path /%s/, since /%s/ was answered with 404.", route, ROUTES[0])
 
     def _try_repeatedly(self, task: _Task, route: str) -> Response | Failure:
-        retries = Retries(self._pacer, paced=task.takes_slot)
-        waited_s = 0.0
+        retries = Retries(
+            self._pacer, takes_slot=task.takes_slot, longest_wait_s=self._longest_wait_s
+        )
         while True:
-            result = self._try_in_turn(task, route)
-            if isinstance(result, Response):
+            wait_s = retries.wait_s()
+            if wait_s > 0:
+                self._wait(Wait(wait_s, retries.is_for_rate_limit, task.stream))
+            result = self._try_once(task, route)
+            if isinstance(result, Response) or not retries.go_on_after(result):
                 return result
-            if result.is_rate_limited and task.is_needless():
-                raise _NeedlessError
-            wait_s = retries.wait_s(result)
-            if wait_s is None or waited_s + wait_s > self._longest_wait_s:
-                return result
-            waited_s += wait_s
+            if result.is_rate_limited and not (task.waits_for_limit or retries.failures):
+                return _RateLimited(**vars(result))
             # Upserts that wait for the rate limit are ordinary, and the pacer has said so.
-            if not (task.takes_slot and result.is_rate_limited):
+            if retries.backoff_s > 0:
                 logger.warning(
-                    "Could not %s: %s Retry %d in %.1f s.",
+                    "Could not %s: %s Retrying in %.1f s.",
                     task.name,
                     result.sentence,
-                    retries.done,
-                    wait_s,
+                    retries.backoff_s,
                 )
-            self._wait(Wait(wait_s, result.is_rate_limited, task.stream))
-
-    def _try_in_turn(self, task: _Task, route: str) -> Response | Failure:
-        """Try once, an upsert when it is its turn under the rate limit."""
-        if not task.takes_slot:
-            return self._try_once(task, route)
-        wait_s = self._pacer.wait_s()
-        if wait_s > 0:
-            self._wait(Wait(wait_s, is_for_rate_limit=True, stream=task.stream))
-        result = self._try_once(task, route)
-        if isinstance(result, Response) or not result.is_rate_limited:
-            # Dust may have counted a failed upsert as well.
-            self._pacer.count()
-        return result
 
     def _try_once(
         self, task: _Task, route: str, *, read_timeout_s: float | None = None
     ) -> Response | Failure:
-        result = self._transport.exchange(
+        response = self._transport.exchange(
             task.method,
             self._paths[route] + task.path,
             task.body,
             read_timeout_s=read_timeout_s or self._read_timeout_s,
         )
-        if isinstance(result, Failure):
-            return result
-        self._start.note_date(result.date_ms)
-        if result.status in SUCCESSES and task.is_done(result.json):
-            return result
-        return Failure.of(result)
+        result = response
+        if isinstance(response, Response):
+            self._start.note_date(response.date_ms)
+            if not (response.status in SUCCESSES and task.is_done(response.json)):
+                result = Failure.of(response)
+        if task.takes_slot and not (isinstance(result, Failure) and result.is_rate_limited):
+            # Dust may have counted a failed upsert as well.
+            self._pacer.count()
+        return result
+
+
+def _response(task: _Task, result: Response | Failure) -> Response:
+    """Return the response to a task. Raises DustError when it failed."""
+    if isinstance(result, Failure):
+        raise result.error(task.name, task.stream and task.stream.descriptor)
+    return result
 
 
 def _delete(id_: str, name: str, stream: Stream | None = None) -> _Task:

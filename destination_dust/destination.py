@@ -25,14 +25,14 @@ from airbyte_cdk.models import (
 
 from destination_dust.arguments import CONFIG, parse_arguments, read_json_object
 from destination_dust.catalog import configured_streams, read_catalog
-from destination_dust.client import DustClient
+from destination_dust.client import DustClient, Wait
 from destination_dust.config import DustConfig, register_secrets
-from destination_dust.document import Document, to_document
+from destination_dust.document import to_document
 from destination_dust.errors import DustError, causes
 from destination_dust.protocol import read_messages, stdin_lines, write_message
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
-from destination_dust.unchanged import KnownDocuments
+from destination_dust.writer import Writer
 
 logger = logging.getLogger("airbyte")
 
@@ -108,20 +108,9 @@ class DestinationDust(Destination):
         replacements = Replacements(
             configured_catalog, streams, attempt=os.environ.get("WORKER_JOB_ATTEMPT")
         )
-        report = SyncReport(streams, clock=self._clock, sleep=self._sleep)
-        with self._client(config, wait=report.wait) as client, report:
-            known = KnownDocuments(client, streams, clock=self._clock)
-
-            def write_document(document: Document) -> None:
-                if document.is_deletion:
-                    client.delete_document(document.id, document.stream)
-                    known.forget(document)
-                    report.deleted(document)
-                    return
-                stored = known.upsert(document)
-                replacements.remember(document)
-                report.stored(document) if stored else report.unchanged(document)
-
+        report = SyncReport(streams, clock=self._clock)
+        with self._client(config, wait=partial(self._wait, report)) as client, report:
+            writer = Writer(client, streams, clock=self._clock)
             for message in input_messages:
                 replacements.note(message)
                 if message.type is Type.STATE:
@@ -130,9 +119,21 @@ class DestinationDust(Destination):
                 elif (record := message.record) is not None:
                     if (stream := streams.of(record)) is None:
                         report.ignored(record)
-                    else:
-                        write_document(to_document(stream, record))
+                        continue
+                    document = to_document(stream, record)
+                    report.done(document, writer.write(document))
+                    replacements.remember(document)
             replacements.delete_stale(client, report)
+
+    def _wait(self, report: SyncReport, wait: Wait) -> None:
+        """Sleep as long as the client has to wait, and log the progress meanwhile."""
+        report.waits(wait)
+        left_s = wait.seconds
+        while left_s > 0:
+            slice_s = min(left_s, report.until_progress_s)
+            self._sleep(slice_s)
+            left_s -= slice_s
+            report.progress(wait.reason if left_s > 0 else "")
 
     def run(self, args: list[str]) -> None:
         """Run the command in `args` and write each message at once.

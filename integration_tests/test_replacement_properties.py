@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from destination_dust.destination import DestinationDust
-from destination_dust.protocol import read_messages
 from integration_tests.connector import (
     Message,
     catalog,
-    in_process,
     record,
     stream,
     stream_state,
@@ -38,7 +36,7 @@ KEYS: list[Key] = [
 ]
 
 Line = tuple[str, Key, Any]
-"""What a line is ("record", "state", "status" or "noise"), its stream, and its content."""
+"""What a line is, its stream if it is of one, and its content."""
 
 
 def tag_texts(key: Key) -> tuple[str, ...]:
@@ -51,17 +49,27 @@ def to_bytes(line: Line) -> bytes:
     kind, (namespace, name), content = line
     if kind == "noise":
         return b"noise"
+    if kind == "legacy":
+        return json.dumps({"type": "STATE", "state": {"data": content}}).encode()
+    if kind == "global":
+        states = [
+            {"stream_descriptor": {"name": key[1], "namespace": key[0]}, "stream_state": one}
+            for key, one in content.items()
+        ]
+        state = {"type": "GLOBAL", "global": {"stream_states": states}}
+        return json.dumps({"type": "STATE", "state": state}).encode()
     if kind == "record":
         return record(name, {"id": content}, namespace=namespace)
     build = stream_state if kind == "state" else stream_status
     return build(content, name, namespace)
 
 
-def is_meant(key: Key, kind: str, of: Key, *, is_unique: bool, is_overwrite: bool) -> bool:
-    """Say whether a line is about the stream: a status may leave out the namespace."""
-    if kind != "status" or of[0] is not None:
-        return of == key
-    return of[1] == key[1] and (is_unique or (key[0] is None and not is_overwrite))
+def stream_of(of: Key, keys: list[Key]) -> Key | None:
+    """Say which stream a record belongs to: it may leave out the namespace."""
+    named = [key for key in keys if key[1] == of[1]]
+    if of in keys or of[0] is not None:
+        return of if of in keys else None
+    return named[0] if len(named) == 1 else None
 
 
 def is_replaced(configured: Message) -> bool:
@@ -81,41 +89,83 @@ def is_whole(configured: Message, attempt: str | None) -> bool:
     return configured["sync_mode"] == "full_refresh" and source["is_resumable"] is not True
 
 
-def is_complete(configured: Message, others: list[Key], lines: list[Line]) -> bool:
-    """Say what the contract says of a stream, as an outsider who has the whole input at hand."""
-    source = configured["stream"]
-    key: Key = (source["namespace"], source["name"])
+def is_status_of(key: Key, of: Key, keys: list[Key], *, is_overwrite: bool) -> bool:
+    """Say whether a status is the stream's: PyAirbyte, which overwrites, leaves out namespaces."""
+    if of[0] is not None or (key[0] is None and not is_overwrite):
+        return of == key
+    return [other for other in keys if other[1] == of[1]] == [key]
+
+
+def has_succeeded(configured: Message, keys: list[Key], lines: list[Line]) -> bool:
+    """Say whether the source has certainly sent the whole stream, or all that it had of it."""
+    key = key_of(configured)
     is_overwrite = configured["destination_sync_mode"] == "overwrite"
     if is_overwrite and configured["sync_mode"] == "incremental":
         return False
-    if any(kind == "noise" for kind, _, _ in lines):
-        return False
-    if any(tag_texts(other) == tag_texts(key) for other in others) or "\t" in key[1]:
-        return False
-    if any(
-        kind == "record" and of not in [key, *others] and of[1] == key[1] for kind, of, _ in lines
-    ):
-        return False
-    is_unique = all(other[1] != key[1] for other in others)
-    own = [
-        (kind, content)
-        for kind, of, content in lines
-        if is_meant(key, kind, of, is_unique=is_unique, is_overwrite=is_overwrite)
+    after = lines[index_after_last_record(key, keys, lines) :]
+    statuses = [
+        content
+        for kind, of, content in after
+        if kind == "status" and is_status_of(key, of, keys, is_overwrite=is_overwrite)
     ]
-    since_record: list[tuple[str, Any]] = []
-    for kind, content in own:
-        since_record = [] if kind == "record" else [*since_record, (kind, content)]
-    statuses = [content for kind, content in since_record if kind == "status"]
     if statuses and statuses[-1] == "COMPLETE":
         return True
-    if any(kind == "status" for kind, _, _ in lines):
-        return False
-    states = [content for kind, content in since_record if kind == "state"]
-    if not is_overwrite or not states:
+    states = [content for kind, of, content in after if kind == "state" and of == key]
+    if not is_overwrite or not states or any(kind == "status" for kind, _, _ in lines):
         return False
     if states[-1] is None:
-        return all(kind != "record" for kind, _ in own)
-    return source["is_resumable"] is False and "__ab_no_cursor_state_message" not in states[-1]
+        return index_after_last_record(key, keys, lines) == 0
+    is_marker = "__ab_no_cursor_state_message" in states[-1]
+    return configured["stream"]["is_resumable"] is False and not is_marker
+
+
+def is_mentioned(key: Key, keys: list[Key], lines: list[Line]) -> bool:
+    """Say whether the source has spoken of the stream since its last record, or this is a clear."""
+    start = index_after_last_record(key, keys, lines)
+    has_records = start > 0
+    for kind, of, content in lines[start:]:
+        if kind == "state" and of == key and (has_records or content != {}):
+            return True
+        if kind == "global" and (has_records or key in content):
+            return True
+        if kind == "legacy" and has_records:
+            return True
+    return not any(
+        kind == "record"
+        or (kind == "state" and of in keys and content)
+        or (kind == "global" and any(content[one] for one in content if one in keys))
+        or (kind == "legacy" and content)
+        for kind, of, content in lines
+    )
+
+
+def is_complete(configured: Message, keys: list[Key], lines: list[Line]) -> bool:
+    """Say what the contract says of a stream, as an outsider who has the whole input at hand."""
+    key = key_of(configured)
+    if any(kind == "noise" for kind, _, _ in lines):
+        return False
+    if sum(tag_texts(other) == tag_texts(key) for other in keys) > 1:
+        return False
+    if any(
+        kind == "record" and of[1] == key[1] and stream_of(of, keys) is None
+        for kind, of, _ in lines
+    ):
+        return False
+    return has_succeeded(configured, keys, lines) and is_mentioned(key, keys, lines)
+
+
+def index_after_last_record(key: Key, keys: list[Key], lines: list[Line]) -> int:
+    """Return where the lines begin that follow the last record of a stream, 0 without any."""
+    own = [
+        at
+        for at, (kind, of, _) in enumerate(lines, start=1)
+        if kind == "record" and stream_of(of, keys) == key
+    ]
+    return max(own, default=0)
+
+
+def key_of(configured: Message) -> Key:
+    return configured["stream"]["namespace"], configured["stream"]["name"]
 
 
 @st.composite
@@ -134,9 +184,12 @@ def configured_streams(draw: st.DrawFn, key: Key) -> Message:
     return configured
 
 
+STATES = st.sampled_from([None, {}, {"cursor": 1}, {"__ab_no_cursor_state_message": True}])
 CONTENTS = {
     "record": st.integers(0, 5),
-    "state": st.sampled_from([None, {}, {"cursor": 1}, {"__ab_no_cursor_state_message": True}]),
+    "state": STATES,
+    "global": st.dictionaries(st.sampled_from(KEYS), STATES, max_size=3),
+    "legacy": st.sampled_from([{}, {"cursor": 1}]),
     "status": st.sampled_from(["COMPLETE", "COMPLETE", "COMPLETE", "STARTED", "INCOMPLETE"]),
     "noise": st.none(),
 }
@@ -160,7 +213,10 @@ def attempts(draw: st.DrawFn, keys: list[Key]) -> Attempt:
             CONTENTS[kind],
         )
 
-    kinds = st.sampled_from(["record"] * 9 + ["state"] * 3 + ["status"] * 3 + ["noise"])
+    records = draw(st.sampled_from([0, 9]))
+    kinds = st.sampled_from(
+        ["record"] * records + ["state"] * 3 + ["status"] * 3 + ["global", "legacy", "noise"]
+    )
     lines = draw(st.lists(kinds.flatmap(content), max_size=12))
     ends: list[Line] = [("status", key, "COMPLETE") for key in draw(st.sets(st.sampled_from(keys)))]
     ends += [("state", key, {}) for key in draw(st.sets(st.sampled_from(keys)))]
@@ -234,15 +290,13 @@ def test_after_a_complete_and_whole_replacement_dust_has_what_was_sent_and_else_
         asked = dust.requests[seen:]
         written = {one.path.rpartition("/")[2] for one in asked if one.method == "POST"}
         gone = (set(before) | (written & set(dust.documents))) - set(dust.documents)
-        keys: list[Key] = [
-            (one["stream"]["namespace"], one["stream"]["name"]) for one in configured
-        ]
+        keys = [key_of(one) for one in configured]
         replaced = [
             set(tag_texts(key))
             for key, one in zip(keys, configured, strict=True)
             if is_replaced(one)
             and is_whole(one, attempt.number)
-            and is_complete(one, [other for other in keys if other != key], attempt.lines)
+            and is_complete(one, keys, attempt.lines)
         ]
         for id_ in gone:
             assert origin(before[id_]["tags"]) in replaced
@@ -254,67 +308,3 @@ def test_after_a_complete_and_whole_replacement_dust_has_what_was_sent_and_else_
         for id_ in written & set(dust.documents):
             tags = set(dust.documents[id_]["tags"])
             assert all(tag in origin(tags) or tag.startswith("title:") for tag in tags)
-
-
-class Overlapping:
-    """A sync that goes on by one record at a time, and sweeps at its end."""
-
-    def __init__(self, dust: LocalDust, configured: Message, ids: Iterable[int]) -> None:
-        key: Key = (None, "users")
-        lines = [line for id_ in ids for line in (("record", key, id_), ("state", key, {"c": 1}))]
-        self._lines = [*map(to_bytes, lines), to_bytes(("status", key, "COMPLETE"))]
-        destination = DestinationDust()
-        self._states = iter(
-            destination.write(
-                dust.config, in_process.configured(catalog(configured)), read_messages(self._lines)
-            )
-        )
-
-    def step(self) -> bool:
-        """Store one more record, or sweep; return whether there is more to do."""
-        return next(self._states, None) is not None
-
-
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    older=st.lists(st.integers(0, 9), max_size=6),
-    newer=st.lists(st.integers(0, 9), max_size=6),
-    steps_before=st.integers(0, 7),
-    order=st.lists(st.booleans(), min_size=14, max_size=14),
-)
-def test_overlapping_syncs_never_delete_what_the_newer_one_wrote_or_both_have(
-    shared_dust: LocalDust,
-    older: list[int],
-    newer: list[int],
-    steps_before: int,
-    order: list[bool],
-) -> None:
-    """In any interleaving of their records and sweeps."""
-    dust = shared_dust
-    fill(dust)
-    age(dust)
-    one = stream("users", "id", mode="overwrite")
-    configured = {**one, "sync_mode": "full_refresh"}
-    first = Overlapping(dust, configured, older)
-    for _ in range(steps_before):
-        first.step()
-    second = Overlapping(dust, configured, newer)
-    for is_first in order:
-        (first if is_first else second).step()
-    while first.step():
-        pass
-    while second.step():
-        pass
-    users = {
-        id_
-        for id_, one in dust.documents.items()
-        if origin(one["tags"]) == {"airbyte:stream:users"}
-    }
-    assert {f"users-{id_}" for id_ in newer} <= users
-    assert not {"old-0", "gen6-0"} & users
-    assert {"old-1", "untagged", "by-hand"} <= set(dust.documents)

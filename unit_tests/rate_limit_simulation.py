@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from destination_dust.failures import Failure, Response
-from destination_dust.pacing import Pacer
-from destination_dust.retry import Retries
+from destination_dust.rate_limit import Pacer, Retries
 
 LIMIT = 120
 WINDOW_S = 60.0
@@ -56,8 +55,8 @@ class Connector:
         """Return when it sends the first upsert."""
         self._now_s = self.start_s
         self._pacer = Pacer(WINDOW_S, clock=lambda: self._now_s, uniform=chance.uniform)
-        self._retries = Retries(self._pacer, paced=True)
-        return self._now_s + self._pacer.wait_s()
+        self._retries = Retries(self._pacer, takes_slot=True)
+        return self._now_s + self._retries.wait_s()
 
     def receive(self, now_s: float, *, is_stored: bool) -> float | None:
         """Return when it sends the next upsert; None when it has finished or given up."""
@@ -65,16 +64,14 @@ class Connector:
         if is_stored:
             self._pacer.count()
             self.stored_s.append(now_s)
-            self._retries = Retries(self._pacer, paced=True)
+            self._retries = Retries(self._pacer, takes_slot=True)
             if len(self.stored_s) == self.records:
                 return None
         else:
             self.rate_limited_s.append(now_s)
-            wait_s = self._retries.wait_s(RATE_LIMITED)
-            if wait_s is None:
+            if not self._retries.go_on_after(RATE_LIMITED):
                 return None
-            self._now_s += wait_s
-        return self._now_s + self._pacer.wait_s()
+        return self._now_s + self._retries.wait_s()
 
 
 def simulate(

@@ -59,8 +59,8 @@ class LocalDust:
 
     As a context manager it serves from a thread of its own. `requests` is what arrived. `faults`
     says what goes wrong: each request takes the next of an iterator, or what a function of the
-    request returns; None lets it through. An answer leaves `latency_s` after its request came, or
-    later.
+    request returns; None lets it through. `gate`, if set, is waited for before a request is dealt
+    with. An answer leaves `latency_s` after its request came, or later.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class LocalDust:
         self.port = port
         self.requests: list[SeenRequest] = []
         self.faults: Faults = iter(())
+        self.gate: Callable[[SeenRequest], Awaitable[None]] | None = None
         self.latency_s = latency_s
         self._keepalive_s = keepalive_s
         self._routes = ROUTE_STYLES[route_style]
@@ -175,6 +176,8 @@ class LocalDust:
         port = request.transport.get_extra_info("peername")[1] if request.transport else 0
         body = await request.read()
         seen = SeenRequest(request.method, request.raw_path, port, body)
+        if self.gate is not None:
+            await self.gate(seen)
         self.requests.append(seen)
         fault = self.faults(seen) if callable(self.faults) else next(self.faults, None)
         if fault is None:

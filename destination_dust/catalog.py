@@ -15,7 +15,7 @@ from airbyte_cdk.models import (
 )
 from serpyco_rs import SchemaValidationError
 
-from destination_dust.arguments import CATALOG, name_of_file, read_json_object
+from destination_dust.command_line import CATALOG, name_of_file, read_json_object
 from destination_dust.errors import DustConfigError
 from destination_dust.stream import Stream, StreamKey, stream_key
 

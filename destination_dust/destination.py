@@ -23,9 +23,9 @@ from airbyte_cdk.models import (
     Type,
 )
 
-from destination_dust.arguments import CONFIG, parse_arguments, read_json_object
 from destination_dust.catalog import configured_streams, read_catalog
 from destination_dust.client import DustClient, Wait
+from destination_dust.command_line import CONFIG, parse_arguments, read_json_object
 from destination_dust.config import DustConfig, register_secrets
 from destination_dust.document import to_document
 from destination_dust.errors import DustError, causes

@@ -13,6 +13,7 @@ from airbyte_cdk.models import AirbyteRecordMessage
 from pydantic_core import Url
 
 from destination_dust import exact_json
+from destination_dust.errors import InputError
 from destination_dust.stream import Stream, clip, id_safe, printable
 
 MIME_TYPE = "application/json"
@@ -32,6 +33,9 @@ _ENDS_LIKE_A_DIGEST = re.compile(r"-[0-9a-f]{16}\Z|\A(?=\d*[a-f])[0-9a-f]{16}\Z"
 
 # Set where a change data capture has seen that the row was deleted.
 _DELETED_AT = "_ab_cdc_deleted_at"
+
+# Source: PyAirbyte, `constants.AB_INTERNAL_COLUMNS`.
+_CACHE_FIELDS = frozenset({"_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta"})
 
 Key = tuple[str | None, ...]
 """The values of a record's primary key as texts, None where one is null or missing."""
@@ -81,8 +85,22 @@ class Document:
 
 
 def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
-    """Return the document of a record of the stream."""
-    data = record.data
+    """Return the document of a record of the stream.
+
+    Raises InputError when the record nests too deeply to be written as JSON.
+    """
+    try:
+        return _document(stream, record, _without_cache_fields(record.data))
+    except RecursionError:
+        # `from None`: a thousand frames explain nothing.
+        raise InputError(
+            f"A record of stream {stream.name!r} nests too deeply to be stored as JSON: leave the "
+            "field out in the connection's schema.",
+            stream=stream.descriptor,
+        ) from None
+
+
+def _document(stream: Stream, record: AirbyteRecordMessage, data: Mapping[str, Any]) -> Document:
     key = key_of(data, stream.primary_key)
     id_ = document_id(stream, key, data)
     return Document(
@@ -95,6 +113,17 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
         timestamp_ms=record.emitted_at if 0 < record.emitted_at <= MAX_TIMESTAMP_MS else None,
         is_deleted=stream.is_deduped and data.get(_DELETED_AT) is not None,
     )
+
+
+def _without_cache_fields(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the data without the fields that a cache of PyAirbyte adds.
+
+    Their values differ each time the source is read. So they would give every record another id or
+    another text in every sync.
+    """
+    if not _CACHE_FIELDS.issubset(data):
+        return data
+    return {name: value for name, value in data.items() if name not in _CACHE_FIELDS}
 
 
 def key_of(data: Mapping[str, Any], primary_key: tuple[tuple[str, ...], ...]) -> Key | None:

@@ -6,6 +6,7 @@ of a STATE. Its writer leaves lines in a buffer.
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -25,12 +26,14 @@ from airbyte_cdk.models import (
 
 from destination_dust import exact_json
 from destination_dust.errors import InputError
-from destination_dust.noise import foreign_encoding, holds_record
 
 logger = logging.getLogger("airbyte")
 
 _BOM = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
+# What may stand between the characters of a record: escapes of a JSON string, NULs of UTF-16.
+_BETWEEN = b"\0\t \\"
+_SINGLE_TO_DOUBLE_QUOTES = bytes.maketrans(b"'", b'"')
 _INT64 = range(-(2**63), 2**63)
 _RECORD = Type.RECORD.value
 _STATE = Type.STATE.value
@@ -40,10 +43,7 @@ _TRACES = (TraceType.STREAM_STATUS.value, TraceType.ERROR.value)
 
 @dataclass
 class StateLine(AirbyteMessage):
-    """A STATE with the line it came in, which goes back unchanged and so with all its fields.
-
-    `state` is what the CDK reads of it.
-    """
+    """A STATE with its original line, which is written back unchanged, with all its fields."""
 
     line: bytes = b""
 
@@ -63,8 +63,8 @@ def stdin_lines() -> Iterator[bytes]:
     yield from sys.stdin.buffer
     if not _is_blocking(sys.stdin.fileno()):
         raise _unreadable_stdin(
-            "another process made it non-blocking during the sync, so its end was not reached for "
-            "certain"
+            "another process made it non-blocking during the sync, so it may not have been read to "
+            "the end"
         )
 
 
@@ -82,14 +82,14 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
         if content is None:
             yield UnreadLine(type=Type.LOG)
             continue
-        kind = content["type"]
-        if kind == _RECORD:
+        type_ = content["type"]
+        if type_ == _RECORD:
             yield AirbyteMessage(type=Type.RECORD, record=_record(content.get("record"), number))
-        elif kind == _STATE:
+        elif type_ == _STATE:
             yield from _state(content.get("state"), line, number)
-        elif kind == _TRACE:
+        elif type_ == _TRACE:
             yield from _trace(content.get("trace"), line)
-        elif kind.strip().upper() == _RECORD:
+        elif type_.strip().upper() == _RECORD:
             raise _malformed(number, "its type must be written RECORD, in capitals")
 
 
@@ -123,7 +123,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
     The content is None where the line is not a message.
     """
     ignored = 0
-    encoding: str | None = None
+    is_utf16 = False
     has_message = False
     for number, line in _lines(stdin):
         content = _parse(line, number)
@@ -133,13 +133,14 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
             continue
         ignored += 1
         if ignored == 1:
-            encoding = foreign_encoding(line)
+            is_utf16 = _is_utf16(line)
             logger.warning("Line %d of the input is not an Airbyte message: ignored.", number)
     if ignored and not has_message:
-        hint = f" They look like {encoding}, and messages are UTF-8." if encoding else ""
+        lines = "1 non-blank line" if ignored == 1 else f"{ignored} non-blank lines"
+        hint = f" The input {_LOOKS_LIKE_UTF16}." if is_utf16 else ""
         raise InputError(
-            f"The input holds no Airbyte message. Lines that are not blank: {ignored}.{hint} "
-            "Check the source that wrote it."
+            f"The input contains no Airbyte message ({lines}).{hint} Check the source that wrote "
+            "it."
         )
     if ignored > 1:
         logger.warning("%d lines of the input were not Airbyte messages: ignored.", ignored)
@@ -158,7 +159,7 @@ def _parse(line: bytes, number: int) -> dict[str, Any] | None:
             return content
         if isinstance(content.get("record"), dict) and "stream" in content["record"]:
             raise _malformed(number, "it is a RECORD without a type")
-    if holds_record(line):
+    if _holds_record(line):
         raise _unreadable(line, number, "there is other text on the line beside a RECORD")
     return None
 
@@ -201,7 +202,7 @@ def _trace(trace: Any, line: bytes) -> Iterator[AirbyteMessage]:
 
 
 def _as_the_cdk_reads(line: bytes) -> AirbyteMessage:
-    """Return the message on the line, or an UnreadLine where the CDK has no place for its content.
+    """Return the message on the line, or an UnreadLine where the CDK cannot represent its content.
 
     Its serializer takes plain numbers, not the exact ones of a RECORD.
     """
@@ -221,11 +222,27 @@ def _int64(value: Any) -> int | None:
     return number if number in _INT64 else None
 
 
-def _unreadable(line: bytes, number: int, reason: str) -> InputError:
-    encoding = foreign_encoding(line)
-    return _malformed(
-        number, f"it looks like {encoding}, and messages are UTF-8" if encoding else reason
+def _holds_record(line: bytes) -> bool:
+    """Return whether the line contains a RECORD, whatever is before or around it.
+
+    Both the type and the field 'record' have to be there, because logs may mention one of them.
+    """
+    text = line.translate(_SINGLE_TO_DOUBLE_QUOTES, _BETWEEN).upper()
+    return b'"TYPE":"RECORD"' in text and b'"RECORD":' in text
+
+
+def _is_utf16(line: bytes) -> bool:
+    """Return whether the line has a BOM of UTF-16, or NULs: names and punctuation are ASCII."""
+    return line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or line.count(0) * 4 > len(
+        line
     )
+
+
+_LOOKS_LIKE_UTF16 = "looks like UTF-16, but messages must be UTF-8"
+
+
+def _unreadable(line: bytes, number: int, reason: str) -> InputError:
+    return _malformed(number, f"it {_LOOKS_LIKE_UTF16}" if _is_utf16(line) else reason)
 
 
 def _malformed(number: int, reason: str) -> InputError:
@@ -243,7 +260,7 @@ def _unreadable_stdin(reason: str) -> InputError:
 
 
 def _is_blocking(descriptor: int) -> bool:
-    """Return whether reading waits; to Python "nothing yet" is the end of the input otherwise."""
+    """Return whether reads block; otherwise Python takes "no data yet" for the end."""
     try:
         return os.get_blocking(descriptor)
     except (AttributeError, OSError):

@@ -39,11 +39,12 @@ def test_streams_are_told_with_their_counts(dust: LocalDust) -> None:
     assert sorted(listed(dust, stream="users")) == ["a", "b"]
 
 
-def test_a_search_finds_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
+def test_a_search_finds_ids_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
+    dust.put("id-strasse-1", title="x")
     dust.put("title", title="Straße", text="x")
     dust.put("text", text="Über die STRASSE")
     dust.put("neither", text="street")
-    assert sorted(listed(dust, search=" strasse ")) == ["text", "title"]
+    assert sorted(listed(dust, search=" strasse ")) == ["id-strasse-1", "text", "title"]
     assert listed(dust, search="no such word") == []
 
 

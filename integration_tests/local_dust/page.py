@@ -22,6 +22,8 @@ _NAMESPACE_TAG = "airbyte:namespace:"
 
 ROWS = 50
 
+_SEARCHED = ("document_id", "title", "text")
+
 # Of the text around what was searched for.
 _CHARACTERS_BEFORE = 40
 _CHARACTERS_AFTER = 100
@@ -70,7 +72,8 @@ class Page:
         """Answer with what a data source holds, and ROWS of the documents that are asked for.
 
         `source` is the number of the data source. `stream`, with `namespace` if it has one, and
-        `search` narrow the list, which is newest first and begins at `offset`.
+        `search`, in ids, titles and texts, narrow the list, which is newest first and begins at
+        `offset`.
         """
         query = request.query
         documents = self._store.documents[self._source(query)]
@@ -150,7 +153,7 @@ def _matching(documents: Documents, query: Mapping[str, str], search: str) -> li
         found = [
             document
             for document in found
-            if folded in document["title"].casefold() or folded in document["text"].casefold()
+            if any(folded in document[name].casefold() for name in _SEARCHED)
         ]
     return found
 

@@ -109,16 +109,17 @@ def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: Local
     assert opened == set(dust.documents)
 
 
-def test_a_search_finds_titles_and_texts_and_shows_where(page: Page, dust: LocalDust) -> None:
+def test_a_search_finds_ids_titles_and_texts_and_shows_where(page: Page, dust: LocalDust) -> None:
     dust.put("a", title="Ann", text='{\n  "note": "likes Tea, always"\n}')
     dust.put("b", title="Green tea")
     dust.put("c", title="Coffee")
+    dust.put("teas-750", title="Assam")
     visit(page, dust)
-    page.get_by_label("Search titles and texts").fill("tea")
-    expect(page.locator("#summary")).to_have_text("2 documents with “tea”, newest first")
-    assert sorted(page.locator("#rows .id").all_inner_texts()) == ["a", "b"]
+    page.get_by_label("Search ids, titles and texts").fill("tea")
+    expect(page.locator("#summary")).to_have_text("3 documents with “tea”, newest first")
+    assert sorted(page.locator("#rows .id").all_inner_texts()) == ["a", "b", "teas-750"]
     expect(page.locator("mark")).to_have_text("Tea")
-    page.get_by_label("Search titles and texts").fill("nothing has this")
+    page.get_by_label("Search ids, titles and texts").fill("nothing has this")
     expect(page.locator("#nothing")).to_have_text("No document here.")
 
 
@@ -208,7 +209,7 @@ def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) ->
     visit(page, dust)
     assert f"{MARKUP} / {MARKUP}" in page.locator("#streams a").nth(1).inner_text()
     expect(page.locator("#rows .open")).to_have_text(MARKUP)
-    page.get_by_label("Search titles and texts").fill("<b>bold")
+    page.get_by_label("Search ids, titles and texts").fill("<b>bold")
     expect(page.locator("mark")).to_have_text("<b>bold")
     page.locator("#rows .open").click()
     expect(page.locator("#document h2")).to_have_text(MARKUP)
@@ -498,7 +499,7 @@ def test_a_hundred_thousand_documents_are_paged_and_searched(page: Page, dust: L
     visit(page, dust, "#offset=99950")
     summary = page.locator("#summary")
     expect(summary).to_have_text("99,951 to 100,000 of 100,000 documents, newest first")
-    page.get_by_label("Search titles and texts").fill("n7777")
+    page.get_by_label("Search ids, titles and texts").fill("n7777")
     expect(summary).to_have_text("11 documents with “n7777”, newest first", timeout=10_000)
 
 

@@ -440,6 +440,33 @@ def test_the_first_document_is_on_the_first_screen_of_a_phone(page: Page, dust: 
     expect(page.locator("#plot")).to_be_in_viewport(ratio=1)
 
 
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_chosen_stream_begins_under_the_heading(
+    page: Page, dust: LocalDust, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 812})
+    visit(page, dust)
+    shown = page.locator("#streams-heading, #streams [aria-current]")
+    lefts = shown.evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    assert len(lefts) == 2
+    assert len(set(lefts)) == 1
+
+
+def test_the_strip_of_streams_fades_where_it_goes_on(page: Page, dust: LocalDust) -> None:
+    """On a phone. Scrolled to its end, its last stream is clear of the fade."""
+    for number in range(9):
+        dust.put(f"{number}", tags=[f"airbyte:stream:stream {number}"])
+    page.set_viewport_size({"width": 375, "height": 812})
+    visit(page, dust)
+    strip = page.locator("#streams")
+    mask = strip.evaluate("strip => getComputedStyle(strip).maskImage")
+    assert mask == "linear-gradient(to left, rgba(0, 0, 0, 0), rgb(0, 0, 0) 64px)"
+    strip.evaluate("strip => strip.scrollLeft = strip.scrollWidth")
+    ends = page.locator("#streams, #streams li:last-child")
+    right, last = ends.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    assert last < right - 63
+
+
 # Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.
 CONTRASTS = """() => {
   const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });

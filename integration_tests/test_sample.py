@@ -35,7 +35,11 @@ def test_two_syncs_are_told_compared_and_shown_until_interrupted() -> None:
             )
             assert sum(line.startswith("Compared: ") for line in said) == 2
             (url,) = re.findall(r"http://\S+/", said[-1])
-            assert requests.get(f"{url}local/documents", timeout=10).json()["total"] == 2097
+            shown = requests.get(f"{url}local/documents", timeout=10).json()
+            assert shown["total"] == 2097
+            last_sync = shown["last_sync"]
+            assert f" {last_sync['sent']} sent " in second
+            assert f" {last_sync['left']:,} unchanged, {last_sync['deleted']} deleted" in second
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=10) == 0
         finally:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from integration_tests.local_dust.documents import Documents
 
+KEEPALIVE_S = 3600.0
+"""How long to keep an idle connection open, so that a sync that waits stays one sync.
+
+Dust itself closes it after 5 s.
+"""
+
 
 class LastSync:
     """Tells the documents that the last sync sent from those that it left as they were.
 
-    A new connection that sends or deletes a document is a new sync: the connector keeps its
-    connection until the sync ends, and a request that only reads changes nothing.
+    A sync starts when a new connection sends or deletes a document: the connector keeps its
+    connection until the sync ends, unless the server closes it.
     """
 
     def __init__(self) -> None:
         self._connections: set[int] = set()
-        self._began_ms: int | None = None
+        self._started_ms: int | None = None
         self._deleted = 0
 
     def note_upsert(self, connection: int, now_ms: int) -> None:
         """Note an upsert before its document is stored."""
         if connection not in self._connections:
             self._connections.add(connection)
-            self._began_ms = now_ms
+            self._started_ms = now_ms
             self._deleted = 0
 
     def note_delete(self, connection: int, now_ms: int) -> None:
@@ -30,13 +36,13 @@ class LastSync:
         self._deleted += 1
 
     def shown(self, documents: Documents) -> dict[str, int] | None:
-        """Return when the last sync began, and its counts since then; None before the first one."""
-        began_ms = self._began_ms
-        if began_ms is None:
+        """Return when the last sync started, and the counts since then; None before any sync."""
+        started_ms = self._started_ms
+        if started_ms is None:
             return None
-        sent = sum(document["created"] >= began_ms for document in documents.values())
+        sent = sum(document["created"] >= started_ms for document in documents.values())
         return {
-            "began": began_ms,
+            "started": started_ms,
             "sent": sent,
             "left": len(documents) - sent,
             "deleted": self._deleted,

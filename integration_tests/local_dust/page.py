@@ -76,7 +76,8 @@ class Page:
         `offset`.
         """
         query = request.query
-        documents = self._store.documents[self._source(query)]
+        source = self._source(query)
+        documents = self._store.documents[source]
         search = query.get("search", "").strip()
         offset = _natural(query.get("offset", "0"))
         matching = _matching(documents, query, search)
@@ -85,6 +86,7 @@ class Page:
             "sources": [f"{s.workspace_id} / {s.space_id} / {s.id}" for s in sources],
             "total": len(documents),
             "streams": _streams(documents),
+            "last_sync": self._store.last_syncs[source].shown(documents),
             "matching": len(matching),
             "rows_per_page": ROWS,
             "rows": [_row(document, search) for document in matching[offset : offset + ROWS]],

@@ -349,6 +349,17 @@ def test_the_plot_says_that_the_rate_limit_is_off(page: Page, dust: LocalDust) -
     expect(page.locator("#plot .limit")).to_have_count(0)
 
 
+def test_the_page_says_what_the_last_sync_did(page: Page, dust: LocalDust) -> None:
+    dust.put("left")
+    time.sleep(0.01)
+    visit(page, dust)
+    expect(page.locator("#last-sync")).to_be_hidden()
+    assert sync(dust.config, USERS, [record("users", {"id": 1})]).error is None
+    shown = page.locator("#last-sync")
+    expect(shown).to_contain_text("Last sync, started ")
+    expect(shown).to_contain_text("1 document sent, 1 left as they were, 0 deleted")
+
+
 def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
     visit(page, dust)
     assert page.locator("#plot .deletes").count() == 0
@@ -430,11 +441,13 @@ def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
 
 
 def test_the_first_document_is_on_the_first_screen_of_a_phone(page: Page, dust: LocalDust) -> None:
-    """Of a small one, with many streams; the plot is below."""
+    """Of a small one, with many streams, after a sync; the plot is below."""
     for number in range(30):
         dust.put(f"{number}", title="A title", tags=[f"airbyte:stream:stream number {number}"])
-    page.set_viewport_size({"width": PHONE_WIDTH, "height": 568})
+    assert sync(dust.config, USERS, [record("users", {"id": 1})]).error is None
+    page.set_viewport_size({"width": 375, "height": 667})
     visit(page, dust)
+    expect(page.locator("#last-sync")).to_be_visible()
     expect(page.locator("#rows li").first).to_be_in_viewport(ratio=1)
     page.locator("#plot").scroll_into_view_if_needed()
     expect(page.locator("#plot")).to_be_in_viewport(ratio=1)

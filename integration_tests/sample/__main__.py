@@ -22,6 +22,7 @@ from destination_dust.unchanged import SHORT_SYNC_UPSERTS
 from integration_tests import connector
 from integration_tests.connector import Message, Run
 from integration_tests.local_dust import UNLIMITED, LocalDust, Options
+from integration_tests.local_dust.last_sync import KEEPALIVE_S
 from integration_tests.sample.source import (
     CHANGED,
     GONE,
@@ -43,7 +44,7 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             options = Options(upserts_per_window=UNLIMITED)
-            dust = stack.enter_context(LocalDust(options, port=port or 0))
+            dust = stack.enter_context(LocalDust(options, port=port or 0, keepalive_s=KEEPALIVE_S))
         except OSError as error:
             sys.exit(f"{error.strerror}. Is a local Dust running already?")
         _sync_two_days(dust)

@@ -2,18 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# At a terminal, pip shows its progress.
+pip_install = [ -t 1 ] && quiet= || quiet=--quiet; \
+	$(1)/bin/python -m pip install $$quiet --disable-pip-version-check
+
 # Makes an environment: $(call environment,FOLDER,PYTHON,WHAT TO INSTALL)
 define environment
-	@echo "Installing packages into $(1). This takes a minute or two, and is done once."
+	@echo "Installing packages into $(1). This takes a minute or two, but only the first time."
 	@$(2) -m venv $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3)
+	@$(call pip_install,$(1)) $(3)
 endef
 
 # Makes one that the tests run in: $(call test_environment,FOLDER,PYTHON,RUNTIME REQUIREMENTS)
 define test_environment
 	$(call environment,$(1),$(2),$(3) -r requirements-dev.txt)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--ignore-requires-python -r requirements-schema.txt
+	@$(call pip_install,$(1)) --no-deps --ignore-requires-python -r requirements-schema.txt
 	@touch $(1)/installed
 endef
 
@@ -34,9 +37,9 @@ ACTIONLINT := integration_tests/workflows
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "With another Python than $(PYTHON): make clean, then for example make test PYTHON=python3.12"
+	@echo "To use another Python: make clean, then for example make test PYTHON=python3.12"
 
-sync: .venv/installed ## Syncs a sample into a local Dust, then what has changed; KEEP=1 leaves it open
+sync: .venv/installed ## Syncs sample records into a local Dust, changes a few, and syncs again; KEEP=1 keeps it open
 	@$(BIN)/python -u -m integration_tests.sample $(if $(KEEP),--keep 8899)
 
 test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Python (2 to 5 minutes)
@@ -104,7 +107,7 @@ endif
 TEST_REQUIREMENTS := requirements.txt requirements-dev.txt requirements-schema.txt
 
 .venv/installed: $(TEST_REQUIREMENTS) | .venv/same-python
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2] if not (3, 10) <= sys.version_info < (3, 14) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 to 3.13 is required; this is %d.%d. Try: make $(or $(MAKECMDGOALS),sync) PYTHON=python3.12" % sys.version_info[:2] if not (3, 10) <= sys.version_info < (3, 14) else 0)'
 	$(call test_environment,.venv,$(PYTHON),-r requirements.txt)
 
 .venv-python%-newest/installed: $(TEST_REQUIREMENTS)

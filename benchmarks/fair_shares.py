@@ -83,23 +83,24 @@ def measured() -> dict[tuple[str, Promise], list[float]]:
 
 
 def draw(path: str) -> None:
-    """Draw how one connector alone keeps to the limit, and how three share it."""
+    """Draw how one connector alone keeps to the limit, and how three share it.
+
+    The picture is as wide as a phone, so that its text is legible there.
+    """
     # In an environment of its own, which the table does not need.
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
     # The same file from the same figures; letters as paths, since fonts differ between machines.
-    mpl.rcParams.update({"svg.hashsalt": "shares", "svg.fonttype": "path", "font.size": 12})
+    mpl.rcParams.update({"svg.hashsalt": "shares", "svg.fonttype": "path", "font.size": 13})
     for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
         mpl.rcParams[part] = GREY
-    figure, (alone, shared) = plt.subplots(
-        1, 2, figsize=(10, 3.8), layout="constrained", width_ratios=(2, 3)
-    )
+    figure, (alone, shared) = plt.subplots(2, 1, figsize=(5, 6.4), layout="constrained")
     for axes in (alone, shared):
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set(xlabel="minute")
     draw_alone(alone)
     draw_shared(shared)
+    shared.set(xlabel="minute")
     figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
@@ -108,38 +109,40 @@ def draw_alone(axes: Axes) -> None:
     end_s = ALONE_MIN * MINUTE_S
     alone = Connector()
     simulate(alone, answer_s=PICTURED_ANSWER_S, seed=PICTURED_SEED, end_s=end_s)
-    axes.set_title("One sync alone", fontsize=12)
-    axes.set(ylabel="records stored", xlim=(0, ALONE_MIN), ylim=(0, (ALONE_MIN + 0.6) * LIMIT))
-    axes.set(xticks=range(ALONE_MIN + 1), yticks=range(0, (ALONE_MIN + 1) * LIMIT, LIMIT))
+    axes.set_title("One sync alone: records stored", fontsize=14, loc="left")
+    axes.set(xlim=(0, ALONE_MIN), ylim=(0, (ALONE_MIN + 0.6) * LIMIT))
+    axes.set(xticks=range(ALONE_MIN + 1), yticks=range(0, (ALONE_MIN + 1) * LIMIT, 2 * LIMIT))
     minutes = range(ALONE_MIN + 1)
     most = [(minute + 1) * LIMIT for minute in minutes]
-    axes.step(minutes, most, where="post", color=GREY, linewidth=1, linestyle="--")
+    axes.step(minutes, most, where="post", color=GREY, linewidth=1.5, linestyle="--")
     axes.text(2.9, 4.35 * LIMIT, "limit", ha="right", va="bottom")
     times_min = [at_s / MINUTE_S for at_s in alone.stored_s]
-    axes.plot(times_min, range(1, len(times_min) + 1), color=COLOURS["first"], linewidth=2)
+    axes.plot(times_min, range(1, len(times_min) + 1), color=COLOURS["first"], linewidth=2.5)
     axes.text(3.9, 3.3 * LIMIT, "stored", color=COLOURS["first"], va="top")
 
 
 def draw_shared(axes: Axes) -> None:
-    """Draw what each of three connectors stored in each minute, one above the other."""
+    """Draw how many upserts each of three connectors got in each minute, beside its fair share."""
     end_s = SHARED_MIN * MINUTE_S
     each = [Connector(number * APART_MIN * MINUTE_S) for number in range(len(COLOURS))]
     simulate(*each, answer_s=PICTURED_ANSWER_S, seed=PICTURED_SEED, end_s=end_s)
-    axes.set_title(f"Three syncs, started {APART_MIN} minutes apart", fontsize=12)
-    axes.set(ylabel="upserts per minute", xlim=(0.4, SHARED_MIN + 0.6), ylim=(0, 1.15 * LIMIT))
-    axes.set(yticks=range(0, LIMIT + 1, 20))
-    axes.axhline(LIMIT, color=GREY, linewidth=1, linestyle="--")
-    axes.text(SHARED_MIN + 0.5, LIMIT + 2, f"limit: {LIMIT}", ha="right", va="bottom")
-    minutes = range(1, SHARED_MIN + 1)
-    below = [0] * SHARED_MIN
-    for connector, (name, colour) in zip(each, COLOURS.items(), strict=True):
+    axes.set_title("Three syncs: upserts in each minute", fontsize=14, loc="left")
+    axes.set(xlim=(0, SHARED_MIN), ylim=(0, 1.15 * LIMIT))
+    axes.set(xticks=range(0, SHARED_MIN + 1, APART_MIN), yticks=range(0, LIMIT + 1, 40))
+    ends_min = [APART_MIN, 2 * APART_MIN, SHARED_MIN]
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        start_min = number * APART_MIN
         counts = [
-            within(connector.stored_s, (minute - 1) * MINUTE_S, minute * MINUTE_S)
-            for minute in minutes
+            within(each[number].stored_s, minute * MINUTE_S, (minute + 1) * MINUTE_S)
+            for minute in range(start_min, SHARED_MIN)
         ]
-        axes.bar(minutes, counts, bottom=below, width=0.8, color=colour, label=name)
-        below = [lower + count for lower, count in zip(below, counts, strict=True)]
-    axes.legend(loc="upper left", ncols=3, frameon=False, borderaxespad=0)
+        edges = range(start_min, SHARED_MIN + 1)
+        axes.stairs(counts, edges, baseline=None, color=colour, linewidth=2.5)
+        axes.text(start_min + 0.35, LIMIT - 22 * number - 5, name, color=colour, va="top")
+        share, end_min = LIMIT // (number + 1), ends_min[number]
+        axes.hlines(share, start_min, end_min, color=GREY, linestyle="--", zorder=3)
+        said = f"{share} each" if number else "fair share:"
+        axes.text((start_min + end_min) / 2, 15, said, ha="center")
 
 
 if __name__ == "__main__":

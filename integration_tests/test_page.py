@@ -14,9 +14,25 @@ from integration_tests.local_dust.activity import SHOWN_S, Activity
 from integration_tests.local_dust.page import ROWS
 from unit_tests.clock import Clock
 
+TEXT = {"text": "t"}
+
 
 def ask(dust: LocalDust, path: str, **query: str | int) -> requests.Response:
     return requests.get(f"{dust.config['base_url']}/local/{path}", params=query, timeout=10)
+
+
+def send(
+    dust: LocalDust,
+    session: requests.Session,
+    method: str,
+    id_: str,
+    body: dict[str, str] | None = None,
+) -> None:
+    """Send a request for a document over the session's connection, as a connector does."""
+    path = "/api/v1/w/{workspace_id}/spaces/{space_id}/data_sources/{data_source_id}/documents/"
+    key = {"Authorization": f"Bearer {dust.config['api_key']}"}
+    url = dust.config["base_url"] + path.format_map(dust.config) + id_
+    session.request(method, url, json=body, headers=key, timeout=10)
 
 
 def listed(dust: LocalDust, **query: str | int) -> list[str]:
@@ -39,11 +55,12 @@ def test_streams_are_told_with_their_counts(dust: LocalDust) -> None:
     assert sorted(listed(dust, stream="users")) == ["a", "b"]
 
 
-def test_a_search_finds_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
+def test_a_search_finds_ids_titles_and_texts_whatever_their_case(dust: LocalDust) -> None:
+    dust.put("id-strasse-1", title="x")
     dust.put("title", title="Straße", text="x")
     dust.put("text", text="Über die STRASSE")
     dust.put("neither", text="street")
-    assert sorted(listed(dust, search=" strasse ")) == ["text", "title"]
+    assert sorted(listed(dust, search=" strasse ")) == ["id-strasse-1", "text", "title"]
     assert listed(dust, search="no such word") == []
 
 
@@ -140,18 +157,46 @@ def test_activity_keeps_what_a_window_reaches_back_to_and_nothing_before() -> No
 def test_upserts_refusals_and_deletes_are_counted() -> None:
     """As the limit counts them: an upsert that is refused for its content has taken a slot."""
     with LocalDust(Options(upserts_per_window=2)) as dust:
-        key = {"Authorization": f"Bearer {dust.config['api_key']}"}
-        path = (
-            "/api/v1/w/{workspace_id}/spaces/{space_id}/data_sources/{data_source_id}/documents/a"
-        )
-        url = dust.config["base_url"] + path.format_map(dust.config)
-        for body in ({"text": "t"}, {}, {"text": "t"}):
-            requests.post(url, json=body, headers=key, timeout=10)
-        requests.delete(url, headers=key, timeout=10)
+        with requests.Session() as session:
+            send(dust, session, "POST", "a", TEXT)
+            send(dust, session, "POST", "b", {})
+            send(dust, session, "POST", "c", TEXT)
+            send(dust, session, "DELETE", "a")
         shown = ask(dust, "activity").json()
     assert (shown["limit"], shown["window_s"]) == (2, 60)
     assert max(shown["used"]) == 2
     assert (sum(shown["refusals"]), sum(shown["deletes"])) == (1, 1)
+
+
+def test_the_last_sync_sent_left_and_deleted_documents() -> None:
+    now_ms = [1736365559000]
+    with (
+        LocalDust(Options(now_ms=lambda: now_ms[0])) as dust,
+        requests.Session() as earlier,
+        requests.Session() as later,
+    ):
+        for id_ in ("sent again", "left", "deleted"):
+            send(dust, earlier, "POST", id_, TEXT)
+        assert ask(dust, "documents").json()["last_sync"]["sent"] == 3
+        now_ms[0] += 1
+        send(dust, later, "POST", "sent again", TEXT)
+        send(dust, later, "DELETE", "deleted")
+        now_ms[0] += 1
+        send(dust, later, "POST", "new", TEXT)
+        assert ask(dust, "documents").json()["last_sync"] == {
+            "started": 1736365559001,
+            "sent": 2,
+            "left": 1,
+            "deleted": 1,
+        }
+
+
+def test_a_check_is_no_sync(dust: LocalDust) -> None:
+    """It lists, and deletes a document that does not exist."""
+    with requests.Session() as session:
+        send(dust, session, "GET", "")
+        send(dust, session, "DELETE", "airbyte.check.1")
+    assert ask(dust, "documents").json()["last_sync"] is None
 
 
 def test_a_lifted_limit_is_none() -> None:

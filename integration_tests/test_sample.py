@@ -14,12 +14,19 @@ import requests
 
 from integration_tests.connector import ROOT, Message, environment
 from integration_tests.sample.__main__ import differences
-from integration_tests.sample.source import CHANGED, GONE, first_day, next_day, records_of
+from integration_tests.sample.source import (
+    CHANGED,
+    GONE,
+    NEW_EMAIL,
+    first_day,
+    next_day,
+    records_of,
+)
 
 COMMAND = (sys.executable, "-m", "integration_tests.sample")
 
 
-def test_two_syncs_are_told_compared_and_shown_until_interrupted() -> None:
+def test_two_syncs_are_compared_and_their_documents_shown_until_interrupted() -> None:
     command = [*COMMAND, "--keep", "0"]
     env = environment()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=env, text=True) as process:
@@ -33,9 +40,16 @@ def test_two_syncs_are_told_compared_and_shown_until_interrupted() -> None:
             assert re.search(
                 "2,097 records: [12][0-9]{2} sent .+ 1,[0-9]{3} unchanged, 3 del", second
             )
-            assert sum(line.startswith("Compared: ") for line in said) == 2
+            assert sum(line.startswith("Dust holds what the source holds") for line in said) == 2
+            at = said.index("The document users-750, whose email has changed:\n") + 1
+            shown_text = "".join(said[at : said.index("}\n", at) + 1])
+            assert json.loads(shown_text)["email"] == NEW_EMAIL
             (url,) = re.findall(r"http://\S+/", said[-1])
-            assert requests.get(f"{url}local/documents", timeout=10).json()["total"] == 2097
+            shown = requests.get(f"{url}local/documents", timeout=10).json()
+            assert shown["total"] == 2097
+            last_sync = shown["last_sync"]
+            assert f" {last_sync['sent']} sent " in second
+            assert f" {last_sync['left']:,} unchanged, {last_sync['deleted']} deleted" in second
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=10) == 0
         finally:
@@ -67,11 +81,11 @@ def test_five_records_change_and_three_leave_the_source() -> None:
     [
         pytest.param({}, "users-1 is not in Dust", id="missing"),
         pytest.param(
-            {"users-1": {"id": 1}}, "users-1 has other contents in Dust", id="other contents"
+            {"users-1": {"id": 1}}, "users-1 has different contents in Dust", id="other contents"
         ),
         pytest.param(
             {"users-1": {"id": 1, "name": "Ann"}, "users-2": {"id": 2}},
-            "users-2 is in Dust but not at the source",
+            "users-2 is in Dust but not in the source",
             id="one too many",
         ),
     ],

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 
+from integration_tests.local_dust.last_sync import KEEPALIVE_S
 from integration_tests.local_dust.options import (
     API_KEY,
     DATA_SOURCE_ID,
@@ -66,7 +67,13 @@ def main() -> None:
         )
     except (TypeError, ValueError):
         parser.error("--key takes KEY:WORKSPACE, --data-source takes WORKSPACE/SPACE/ID")
-    dust = LocalDust(options, route_style=args.route_style, port=args.port, latency_s=args.latency)
+    dust = LocalDust(
+        options,
+        route_style=args.route_style,
+        port=args.port,
+        latency_s=args.latency,
+        keepalive_s=KEEPALIVE_S,
+    )
     try:
         asyncio.run(_serve(dust))
     except KeyboardInterrupt:

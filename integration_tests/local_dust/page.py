@@ -22,6 +22,8 @@ _NAMESPACE_TAG = "airbyte:namespace:"
 
 ROWS = 50
 
+_SEARCHED = ("document_id", "title", "text")
+
 # Of the text around what was searched for.
 _CHARACTERS_BEFORE = 40
 _CHARACTERS_AFTER = 100
@@ -70,10 +72,12 @@ class Page:
         """Answer with what a data source holds, and ROWS of the documents that are asked for.
 
         `source` is the number of the data source. `stream`, with `namespace` if it has one, and
-        `search` narrow the list, which is newest first and begins at `offset`.
+        `search`, in ids, titles and texts, narrow the list, which is newest first and begins at
+        `offset`.
         """
         query = request.query
-        documents = self._store.documents[self._source(query)]
+        source = self._source(query)
+        documents = self._store.documents[source]
         search = query.get("search", "").strip()
         offset = _natural(query.get("offset", "0"))
         matching = _matching(documents, query, search)
@@ -82,6 +86,7 @@ class Page:
             "sources": [f"{s.workspace_id} / {s.space_id} / {s.id}" for s in sources],
             "total": len(documents),
             "streams": _streams(documents),
+            "last_sync": self._store.last_syncs[source].shown(documents),
             "matching": len(matching),
             "rows_per_page": ROWS,
             "rows": [_row(document, search) for document in matching[offset : offset + ROWS]],
@@ -150,7 +155,7 @@ def _matching(documents: Documents, query: Mapping[str, str], search: str) -> li
         found = [
             document
             for document in found
-            if folded in document["title"].casefold() or folded in document["text"].casefold()
+            if any(folded in document[name].casefold() for name in _SEARCHED)
         ]
     return found
 

@@ -173,9 +173,9 @@ class LocalDust:
     async def _see_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        port = request.transport.get_extra_info("peername")[1] if request.transport else 0
+        connection = _connection(request)
         body = await request.read()
-        seen = SeenRequest(request.method, request.raw_path, port, body)
+        seen = SeenRequest(request.method, request.raw_path, connection, body)
         if self.gate is not None:
             await self.gate(seen)
         self.requests.append(seen)
@@ -218,14 +218,16 @@ class LocalDust:
     async def _upsert(self, request: web.Request) -> web.Response:
         body = validate_body(await _sent_json(request))
         id_ = request.match_info["id"]
-        return _json(self.store.upsert(self._source(request), request[_KEY], id_, body))
+        source, connection = self._source(request), _connection(request)
+        return _json(self.store.upsert(source, request[_KEY], id_, body, connection))
 
     async def _read(self, request: web.Request) -> web.Response:
         return _json(self.store.read(self._source(request), request.match_info["id"]))
 
     async def _delete(self, request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
-        return _json(self.store.delete(self._source(request), request[_KEY], id_))
+        source, connection = self._source(request), _connection(request)
+        return _json(self.store.delete(source, request[_KEY], id_, connection))
 
     def _source(self, request: web.Request) -> DataSource:
         path = request.match_info
@@ -251,6 +253,11 @@ def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _connection(request: web.Request) -> int:
+    """Return the port that a request came from."""
+    return request.transport.get_extra_info("peername")[1] if request.transport else 0
 
 
 async def _sent_json(request: web.Request) -> Any:

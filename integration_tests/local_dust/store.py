@@ -17,6 +17,7 @@ from integration_tests.local_dust.documents import (
     is_system_tag,
     stored_document,
 )
+from integration_tests.local_dust.last_sync import LastSync
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
 
 MAX_TITLE_UTF16_UNITS = 512
@@ -65,6 +66,7 @@ class DustStore:
             source.workspace_id: Activity(options.window_s, clock)
             for source in options.data_sources
         }
+        self.last_syncs = {source: LastSync() for source in options.data_sources}
         self._clock = clock
         self._upserts_s: dict[str, deque[float]] = defaultdict(deque)
 
@@ -139,21 +141,30 @@ class DustStore:
             )
         return {"document": answers.read(document)}
 
-    def delete(self, source: DataSource, key: ApiKey, id_: str) -> dict[str, Any]:
+    def delete(
+        self, source: DataSource, key: ApiKey, id_: str, connection: int = 0
+    ) -> dict[str, Any]:
         """Drop a document, if it is there, and return the answer."""
         _validate_rights(source, key)
         if self.documents[source].pop(id_, None):
+            self.last_syncs[source].note_delete(connection, self.options.now_ms())
             self.activity[source.workspace_id].count("delete")
         return {"document": {"document_id": id_}}
 
     def upsert(
-        self, source: DataSource, key: ApiKey, id_: str, body: dict[str, Any]
+        self,
+        source: DataSource,
+        key: ApiKey,
+        id_: str,
+        body: dict[str, Any],
+        connection: int = 0,
     ) -> dict[str, Any]:
         """Keep a document whose body has passed `validate_body`, and return the answer.
 
         The checks come in Dust's order. What Dust would only put in a queue is kept at once.
         """
         _validate_rights(source, key)
+        self.last_syncs[source].note_upsert(connection, self.options.now_ms())
         self._take_slot(source.workspace_id)
         source_url = _standardised_url(body.get("source_url") or "")
         self._validate_text(source, id_, body.get("text"))

@@ -1,11 +1,11 @@
-"""Sync what a real source sent into a local Dust, twice, and compare Dust with the source.
+"""Sync records of a real source into a local Dust twice, and compare Dust with the source.
 
     make sync
     make sync KEEP=1
 
-Between the two syncs some records change and some leave the source. Exits with 1 when a sync fails,
-when Dust does not hold exactly what the source has, when STATE messages do not come back, or when
-unchanged records are sent again.
+Between the two syncs, some records change and some are deleted from the source. Exits with 1 when a
+sync fails, when Dust does not hold exactly what the source holds, when STATE messages do not come
+back, or when unchanged records are sent again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from destination_dust.unchanged import SHORT_SYNC_UPSERTS
+from destination_dust.writer import SHORT_SYNC_UPSERTS
 from integration_tests import connector
 from integration_tests.connector import Message, Run
 from integration_tests.local_dust import UNLIMITED, LocalDust, Options
+from integration_tests.local_dust.last_sync import KEEPALIVE_S
 from integration_tests.sample.source import (
     CHANGED,
     GONE,
     NEW_EMAIL,
+    SHOWN,
     first_day,
     next_day,
     platform_catalog,
@@ -38,17 +40,17 @@ _MOST_NAMED = 5
 
 
 def main() -> None:
-    """Sync the source of two days, and say what happened in Dust."""
+    """Sync the source on two days, and print what happened in Dust."""
     port = _port_to_keep()
     with ExitStack() as stack:
         try:
             options = Options(upserts_per_window=UNLIMITED)
-            dust = stack.enter_context(LocalDust(options, port=port or 0))
+            dust = stack.enter_context(LocalDust(options, port=port or 0, keepalive_s=KEEPALIVE_S))
         except OSError as error:
             sys.exit(f"{error.strerror}. Is a local Dust running already?")
         _sync_two_days(dust)
         if port is None:
-            print("\n`make sync KEEP=1` stays open, with a page that shows the documents.")
+            print("\nRun `make sync KEEP=1` to keep it open and browse the documents.")
         else:
             _wait_for_interrupt(f"{dust.config['base_url']}/")
 
@@ -69,15 +71,18 @@ def _port_to_keep() -> int | None:
 
 def _sync_two_days(dust: LocalDust) -> None:
     print(
-        f"A local Dust listens on {dust.config['base_url']}. Its rate limit is lifted:\n"
-        "with Dust's 120 upserts a minute, the first sync would take at least 17 minutes."
+        f"Started a local Dust on {dust.config['base_url']}.\n"
+        "Rate limit off (at Dust's 120 a minute the first sync would take 17 minutes)."
     )
     source = first_day()
     _sync(dust, source, generation=1)
-    print(f"\nNow {len(CHANGED)} records change at the source, and {len(GONE)} leave it.")
+    print(
+        f"\nNow {len(CHANGED)} records change in the source, and {len(GONE)} are deleted from it."
+    )
     changes = _sync(dust, next_day(source), generation=2)
     if changes.unchanged < changes.sent:
         sys.exit("FAILED: records were sent again although they had not changed.")
+    print(f"\nThe document {SHOWN}, whose email has changed:\n{dust.documents[SHOWN]['text']}")
 
 
 def _wait_for_interrupt(url: str) -> None:
@@ -101,8 +106,8 @@ class _Changes:
     deleted: int
 
     def __str__(self) -> str:
-        always = f" (the first {SHORT_SYNC_UPSERTS} of a sync always are)" if self.unchanged else ""
-        return f"{self.sent:,} sent{always}, {self.unchanged:,} unchanged, {self.deleted:,} deleted"
+        why = f" (a sync always sends its first {SHORT_SYNC_UPSERTS})" if self.unchanged else ""
+        return f"{self.sent:,} sent{why}, {self.unchanged:,} unchanged, {self.deleted:,} deleted"
 
 
 def _sync(dust: LocalDust, source: list[Message], generation: int) -> _Changes:
@@ -143,25 +148,26 @@ def _compare(dust: LocalDust, source: list[Message], run: Run) -> None:
     if different:
         named = "\n".join(different[:_MOST_NAMED])
         sys.exit(
-            f"FAILED: Dust and the source differ in {len(different):,} records, such as\n{named}"
+            f"FAILED: Dust and the source differ in {len(different):,} records. "
+            f"For example:\n{named}"
         )
     if run.states != states_of(source):
         sys.exit("FAILED: not all STATE messages came back as they were sent.")
     print(
-        f"Compared: Dust holds exactly these {len(records):,} records, and all {len(run.states)} "
-        "STATE messages came back."
+        f"Dust holds what the source holds: all {len(records):,} records were compared.\n"
+        f"All {len(run.states)} STATE messages came back."
     )
 
 
 def differences(documents: Mapping[str, Message], records: Mapping[str, Message]) -> list[str]:
-    """Return a line for each document that is not what the source has.
+    """Return a line for each document that differs from the source.
 
-    Both are by the ids of documents; of a document the text counts.
+    Both mappings have document ids as keys. Only the text of a document is compared.
     """
     missing = [f"{id_} is not in Dust" for id_ in records.keys() - documents.keys()]
-    left = [f"{id_} is in Dust but not at the source" for id_ in documents.keys() - records.keys()]
+    left = [f"{id_} is in Dust but not in the source" for id_ in documents.keys() - records.keys()]
     changed = [
-        f"{id_} has other contents in Dust"
+        f"{id_} has different contents in Dust"
         for id_ in documents.keys() & records.keys()
         if json.loads(documents[id_]["text"]) != records[id_]
     ]

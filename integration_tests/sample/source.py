@@ -9,6 +9,7 @@ from integration_tests.connector import Message, stream_status
 from integration_tests.sample import FAKER_MESSAGES, read_catalog
 
 CHANGED = {"users-10", "users-250", "users-500", "users-750", "users-1000"}
+SHOWN = "users-750"
 GONE = {"products-50", "users-600", "purchases-900"}
 NEW_EMAIL = "new.address@example.com"
 

@@ -89,7 +89,8 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> Streams:
     for stream in map(_stream, catalog.streams):
         if streams.setdefault(stream.key, stream) is not stream:
             raise DustConfigError(
-                f"Stream {stream.name!r} is configured twice. Remove one of them from the catalog.",
+                f"Stream {stream.name!r} is configured twice. Choose the source-defined namespace "
+                "in the connection, or sync only one of them.",
                 stream=stream.descriptor,
             )
     return Streams(streams.values())

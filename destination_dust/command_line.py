@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from destination_dust import __version__
 from destination_dust.errors import DustConfigError
 
 CONFIG = "--config"
@@ -23,7 +24,8 @@ _NEEDED = {"spec": (), "check": (CONFIG,), "write": (CONFIG, CATALOG)}
 _USAGE = (
     "%(prog)s spec\n"
     f"       %(prog)s check {CONFIG} FILE\n"
-    f"       %(prog)s write {CONFIG} FILE {CATALOG} FILE"
+    f"       %(prog)s write {CONFIG} FILE {CATALOG} FILE\n"
+    "       %(prog)s --version"
 )
 # Not within a word, as in "task-".
 _KEY = re.compile(r"(?<![a-zA-Z0-9])sk-")
@@ -56,6 +58,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "command",
         choices=_NEEDED,
         help="spec describes the settings, check tries them, write syncs the messages on stdin",
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"destination-dust {__version__}",
+        help="print the version",
     )
     for option, content in _CONTENTS.items():
         parser.add_argument(option, metavar="FILE", help=f"a JSON file with {content}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
@@ -13,6 +14,8 @@ from pydantic_core import Url
 
 from destination_dust import exact_json
 from destination_dust.errors import DustConfigError
+
+logger = logging.getLogger("airbyte")
 
 DEFAULT_BASE_URL = "https://dust.tt"
 
@@ -50,6 +53,7 @@ class DustConfig:
         Raises DustConfigError, which names the field and does not quote what a user entered.
         """
         register_secrets(config)
+        _warn_of_unknown(config)
         settings = cls(
             api_key=_api_key(_required(config, "api_key")),
             workspace_id=_id(config, "workspace_id"),
@@ -62,6 +66,15 @@ class DustConfig:
         return settings
 
 
+def _warn_of_unknown(config: Mapping[str, Any]) -> None:
+    """Warn of a mistyped name: without its base_url, the key would go to another server."""
+    names = [field.name for field in fields(DustConfig)]
+    for name in config.keys() - set(names):
+        # Some paste a key where a name belongs.
+        quoted = "whose name looks like an API key" if _DUST_KEY.search(name) else repr(name)
+        logger.warning("The setting %s is unknown, and ignored. Known: %s.", quoted, names)
+
+
 def register_secrets(settings: Mapping[str, Any]) -> None:
     """Have the CDK mask the secrets in everything it prints, as they are and as JSON."""
     for secret in secrets_in(settings):
@@ -71,7 +84,7 @@ def register_secrets(settings: Mapping[str, Any]) -> None:
 
 
 def secrets_in(config: Mapping[str, Any]) -> list[str]:
-    """Return what must not be printed of the settings: the key, and all that looks like a key.
+    """Return the parts of the settings that must not be printed: all that is or looks like a key.
 
     They may be in any field, because users paste whole requests. The longest comes first: if a part
     of a secret were masked first, the whole would no longer be found.
@@ -136,8 +149,8 @@ def _api_key(key: str) -> str:
     # requests and http.client quote the header values that they refuse.
     if not _HEADER_VALUE.fullmatch(key):
         raise DustConfigError(
-            "api_key holds white space, control or non-ASCII characters, which no Dust key does: "
-            "paste the key alone (sk-...), without 'Bearer' or quotation marks."
+            "api_key contains whitespace, control or non-ASCII characters; no Dust key does. Paste "
+            "the key alone (sk-...), without 'Bearer' or quotation marks."
         )
     return key
 
@@ -161,7 +174,7 @@ def _base_url(text: str) -> str:
     if url.scheme == "http" and not is_loopback(url.host):
         raise DustConfigError(
             "base_url must begin with https://: over http:// the key would travel unencrypted. "
-            "http:// is for this machine only (localhost, 127.0.0.1)."
+            "http:// is allowed only for this machine (localhost, 127.0.0.1)."
         )
     if url.username is not None or url.password is not None:
         raise DustConfigError("base_url must not hold a user name or password.")

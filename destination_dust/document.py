@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -24,8 +24,8 @@ MAX_URL_CHARACTERS = 32_000
 MAX_TIMESTAMP_MS = 8_640_000_000_000_000
 """The latest time that a date of JavaScript can hold."""
 
-_TITLE_FIELDS = ("name", "title", "subject", "label")
-_URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
+TITLE_FIELDS = ("name", "full_name", "display_name", "title", "subject", "label")
+URL_FIELDS = ("source_url", "html_url", "web_url", "permalink", "url", "link")
 
 _DIGEST_CHARACTERS = 16
 # Sixteen digits alone are more likely a number than a digest.
@@ -168,9 +168,9 @@ def title_of(stream: Stream, key: Key | None, id_: str, data: Mapping[str, Any])
     """Return the first text in the usual fields for names that is not blank.
 
     Without one it is stream and key, else the id. Control characters become spaces, and a long
-    title is cut.
+    title is cut. `name` comes before `title`, because a person's title is often "Dr.".
     """
-    texts = _texts_in(data, _TITLE_FIELDS)
+    texts = _texts_in(data, TITLE_FIELDS, _folded)
     if key is not None:
         texts.append(" ".join((stream.name, *(value for value in key if value is not None))))
     titles = map(printable, (*texts, id_))
@@ -187,22 +187,30 @@ def text_of(data: Mapping[str, Any]) -> str:
 
 
 def source_url_of(data: Mapping[str, Any]) -> str:
-    """Return the first URL in the usual fields that Dust accepts, else ""."""
-    return next(filter(_is_dust_url, _texts_in(data, _URL_FIELDS)), "")
+    """Return the first URL of a page in the usual fields that Dust accepts, else ""."""
+    return next(filter(_is_url_of_page, _texts_in(data, URL_FIELDS, str.lower)), "")
 
 
-def _texts_in(data: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+def _texts_in(
+    data: Mapping[str, Any], names: tuple[str, ...], fold: Callable[[str], str]
+) -> list[str]:
     """Return the texts in the fields of these names, in the order of the names.
 
-    Names are case-insensitive, since some sources write `Name`. Fields of one name keep the order
-    that they have in the record.
+    `fold` takes away what does not count in a field's name. Fields of one name keep the order that
+    they have in the record.
     """
+    ranks = {fold(name): rank for rank, name in enumerate(names)}
     texts = [
-        (names.index(name), value)
+        (ranks[name], value)
         for field, value in data.items()
-        if isinstance(value, str) and (name := field.lower()) in names
+        if isinstance(value, str) and (name := fold(field)) in ranks
     ]
     return [text for _, text in sorted(texts, key=itemgetter(0))]
+
+
+def _folded(name: str) -> str:
+    """Return the name of a field as one word: `Full_Name`, `fullName` and `Full Name` are one."""
+    return re.sub(r"[_\- ]", "", name).lower()
 
 
 def _text_at(data: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
@@ -229,11 +237,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:_DIGEST_CHARACTERS]
 
 
-def _is_dust_url(text: str) -> bool:
-    """Return whether Dust takes the text as a document's URL.
+def _is_url_of_page(text: str) -> bool:
+    """Return whether Dust takes the text as a document's URL, and it is not that of an API.
 
     Dust accepts absolute http(s) URLs that a browser's `URL` parses, without `//` in the path. The
-    parser used here follows the same standard. Dust's search index fails at over 32,766 bytes.
+    parser used here follows the same standard. Dust's search index fails at over 32,766 bytes. An
+    API's URL, as Zendesk's `url` or Jira's `self`, would open JSON.
 
     Source: Dust API, upsert document; Dust's sources, `data_sources_nodes_4.mappings.json`.
     """
@@ -241,9 +250,12 @@ def _is_dust_url(text: str) -> bool:
         url = Url(text)
     except ValueError:
         return False
+    path = url.path or ""
     return (
         url.scheme in ("http", "https")
-        and "//" not in (url.path or "")
+        and "//" not in path
+        and not (url.host or "").startswith("api.")
+        and not path.startswith(("/api/", "/rest/"))
         and len(str(url)) <= MAX_URL_CHARACTERS
         # Which other characters a host may have depends on the server's version of Unicode.
         and max(url.unicode_host() or "") <= "\uffff"

@@ -26,8 +26,8 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUST_ERROR_TYPE = re.compile(r"[a-z_]{1,64}")
 
 _REGIONS = "https://dust.tt is the US, https://eu.dust.tt is Europe"
-_TRY_LATER = "Try again later; if this goes on, see https://status.dust.tt."
-_REPORT = "This is a defect: please report it with this message."
+_TRY_LATER = "Try again later; if it persists, see https://status.dust.tt."
+_REPORT = "This is a bug: please report it with this message."
 _NOT_DUST = (
     f"This response is not from Dust. Check base_url ({_REGIONS}), and any proxy on the way."
 )
@@ -60,15 +60,15 @@ class Response:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What kind of error something is, and what the user can do about it."""
+    """Which error to raise, and what the user can do about it."""
 
-    kind: type[DustError]
+    error: type[DustError]
     advice: str
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a request failed: in a user's words, and by its meaning.
+    """Why a request failed: what to tell the user, and how to classify it.
 
     `response` is the failed response, or None when there was none.
     """
@@ -86,7 +86,7 @@ class Failure:
     @property
     def is_retryable(self) -> bool:
         """Return whether a retry may succeed."""
-        return self.meaning.kind is DustUnavailableError
+        return self.meaning.error is DustUnavailableError
 
     @property
     def is_rate_limited(self) -> bool:
@@ -119,14 +119,14 @@ class Failure:
     def error(self, task: str, stream: StreamDescriptor | None) -> DustError:
         """Return the error to raise for a task such as "upsert document 'users-1'"."""
         message = f"Could not {task}: {self.sentence} {self.meaning.advice}"
-        error = self.meaning.kind(message, stream=stream)
+        error = self.meaning.error(message, stream=stream)
         error.__cause__ = self.cause
         return error
 
 
 _RATE_LIMITED = Meaning(
     DustUnavailableError,
-    "Other clients of the workspace use up its rate limit: try again when they send less.",
+    "Other clients of the workspace are using up its rate limit: try again when they send less.",
 )
 _TOO_LARGE = Meaning(
     DustConfigError,
@@ -135,7 +135,7 @@ _TOO_LARGE = Meaning(
 )
 _UNAVAILABLE = Meaning(DustUnavailableError, _TRY_LATER)
 _PROXY_UNAVAILABLE = Meaning(
-    DustUnavailableError, "Try again later; if this goes on, ask who runs the proxy."
+    DustUnavailableError, "Try again later; if it persists, ask who runs the proxy."
 )
 
 # What Dust's own error types mean to the user. One status can mean several things: a 403 may be a
@@ -143,7 +143,7 @@ _PROXY_UNAVAILABLE = Meaning(
 MEANINGS: dict[str, Meaning] = {
     "not_authenticated": Meaning(
         DustConfigError,
-        "The Authorization header did not arrive: check the proxy between here and Dust.",
+        "The Authorization header did not arrive: check the proxy between Airbyte and Dust.",
     ),
     "malformed_authorization_header_error": Meaning(
         DustConfigError,
@@ -172,13 +172,13 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "data_source_not_found": Meaning(
         DustConfigError,
-        "Check space_id and data_source_id: a data source id begins with dts_, dsv_ is a view's; "
-        "and the key must have access to the space.",
+        "Check space_id and data_source_id: a data source id begins with dts_ (dsv_ is a view and "
+        "does not work). The key must also have access to the space.",
     ),
     "data_source_auth_error": Meaning(
         DustConfigError,
         "Use a data source that is a folder, not one that a Dust connection manages, and a key "
-        "that may write to its space.",
+        "that may write to its space: one that was created with this space among its Spaces.",
     ),
     "data_source_quota_error": _TOO_LARGE,
     "content_too_large": _TOO_LARGE,
@@ -188,8 +188,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "invalid_request_error": Meaning(
         DustRequestError,
-        "Where Dust names a setting of the workspace, change it there; anything else is a defect: "
-        "please report it with this message.",
+        "If Dust names a workspace setting, change it in Dust; otherwise this is a bug, please "
+        "report it with this message.",
     ),
     # Dust answers a list request with 400 and this type when its backend fails.
     "data_source_error": _UNAVAILABLE,
@@ -210,13 +210,13 @@ _BY_STATUS: dict[int, Meaning] = {
     403: _NO_ACCESS,
     404: Meaning(DustConfigError, "Check workspace_id, space_id, data_source_id and base_url."),
     407: Meaning(
-        DustConfigError, f"Put user name and password of the proxy into HTTP_PROXY{_PROXY_EXAMPLE}"
+        DustConfigError, f"Add the proxy's user name and password to HTTP_PROXY{_PROXY_EXAMPLE}"
     ),
     408: _UNAVAILABLE,
     413: Meaning(
         DustConfigError,
-        "A proxy on the way to Dust takes no request of this size: have its limit raised, or leave "
-        "the stream's large fields out in the connection's schema.",
+        "A proxy on the way to Dust does not accept requests this large: have its limit raised, or "
+        "leave the stream's large fields out in the connection's schema.",
     ),
     429: _RATE_LIMITED,
 }
@@ -231,14 +231,27 @@ def no_dust_api(failures: list[Failure]) -> Failure:
     )
 
 
-def tunnel_refused(proxy: str, host: str, status: int) -> Failure:
-    """Return the failure of a proxy that answered a CONNECT request with this status."""
-    if status == 407:
-        advice = f"Put user name and password of the proxy into HTTPS_PROXY{_PROXY_EXAMPLE}"
+def tunnel_refused(proxy: str, host: str, status: int, *, had_user: bool) -> Failure:
+    """Return the failure of a proxy that answered a CONNECT request with this status.
+
+    `had_user` means that a user name and a password were sent to it.
+    """
+    said = f"the proxy {proxy} answered {status} when asked for {host}"
+    if status == 407 and had_user:
+        said = f"the proxy {proxy} refused the user name and password in HTTPS_PROXY ({status})"
+        advice = (
+            "Check them. Only Basic authentication is supported: ask who runs the proxy for it, or "
+            "for a way around the proxy."
+        )
+    elif status == 407:
+        advice = f"Add the proxy's user name and password to HTTPS_PROXY{_PROXY_EXAMPLE}"
     else:
-        advice = f"Have the proxy let {host} through, or add it to NO_PROXY."
+        advice = (
+            f"Have the proxy let {host} through, or add it to NO_PROXY (names separated by commas, "
+            "without *)."
+        )
     return Failure(
-        said=f"the proxy {proxy} answered {status} when asked for {host}",
+        said=said,
         meaning=Meaning(DustConfigError, advice) if status < 500 else _PROXY_UNAVAILABLE,
     )
 
@@ -247,7 +260,7 @@ def _meaning(response: Response) -> Meaning:
     """Return what a failed response means: by Dust's own error type, else by its status."""
     status = response.status
     if status in SUCCESSES:
-        # Something between here and Dust has answered in its place, perhaps only for now.
+        # A proxy has answered in Dust's place, perhaps only for now.
         return Meaning(DustUnavailableError, _CHECK_BASE_URL)
     if response.envelope and response.envelope["type"] in MEANINGS:
         return MEANINGS[response.envelope["type"]]

@@ -60,6 +60,8 @@ def stdin_lines() -> Iterator[bytes]:
     """
     if sys.stdin is None:
         raise _unreadable_stdin("it is closed")
+    if sys.stdin.isatty():
+        print("Reading Airbyte messages from stdin. Ctrl+D ends the input.", file=sys.stderr)
     yield from sys.stdin.buffer
     if not _is_blocking(sys.stdin.fileno()):
         raise _unreadable_stdin(
@@ -78,13 +80,22 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
     Raises InputError for a malformed message, with its line's number and never its content; for an
     input that has lines and not one message; and for one that cannot be read.
     """
+    streams_with_files: set[str] = set()
     for number, line, content in _messages(stdin):
         if content is None:
             yield UnreadLine(type=Type.LOG)
             continue
         type_ = content["type"]
         if type_ == _RECORD:
-            yield AirbyteMessage(type=Type.RECORD, record=_record(content.get("record"), number))
+            record = _record(content.get("record"), number)
+            if _has_file(content["record"]) and record.stream not in streams_with_files:
+                streams_with_files.add(record.stream)
+                logger.warning(
+                    "Stream %r has records with files: this destination stores the records' data, "
+                    "but no files.",
+                    record.stream,
+                )
+            yield AirbyteMessage(type=Type.RECORD, record=record)
         elif type_ == _STATE:
             yield from _state(content.get("state"), line, number)
         elif type_ == _TRACE:
@@ -142,6 +153,8 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
             f"The input contains no Airbyte message ({lines}).{hint} Check the source that wrote "
             "it."
         )
+    if not (ignored or has_message):
+        logger.info("The input contained no message. (docker run passes stdin on only with -i.)")
     if ignored > 1:
         logger.warning("%d lines of the input were not Airbyte messages: ignored.", ignored)
 
@@ -183,6 +196,11 @@ def _record(record: Any, number: int) -> AirbyteRecordMessage:
         data=record["data"],
         emitted_at=emitted_at,
     )
+
+
+def _has_file(record: dict[str, Any]) -> bool:
+    # Older platforms send `file`, newer ones `file_reference`.
+    return bool(record.get("file") or record.get("file_reference"))
 
 
 def _state(state: Any, line: bytes, number: int) -> Iterator[AirbyteMessage]:

@@ -27,8 +27,8 @@ _NO_PRIMARY_KEY = (
     "one."
 )
 _RECORD_WITHOUT_KEY = (
-    "Stream %s has a record without its primary key: its document id contains a hash of the record "
-    "instead."
+    "Stream %s has a record without its primary key (%s): its document id contains a hash of the "
+    "record instead."
 )
 _UNDELETABLE = (
     "Stream %s has a deleted record without a primary key: the document to delete is unknown, so "
@@ -81,7 +81,7 @@ class SyncReport:
         if not document.stream.primary_key:
             self._log_once(key, _NO_PRIMARY_KEY)
         elif document.key is None:
-            self._log_once(key, _RECORD_WITHOUT_KEY)
+            self._log_once(key, _RECORD_WITHOUT_KEY, _paths(document.stream))
         if document.is_deleted and document.key is None:
             self._log_once(key, _UNDELETABLE)
         self.progress()
@@ -156,10 +156,10 @@ class SyncReport:
             f", waiting for {waiting_for}" if waiting_for else "",
         )
 
-    def _log_once(self, key: StreamKey, warning: str) -> None:
+    def _log_once(self, key: StreamKey, warning: str, *details: str) -> None:
         if (key, warning) not in self._logged:
             self._logged.add((key, warning))
-            logger.warning(warning, stream_name(key))
+            logger.warning(warning, stream_name(key), *details)
 
     def _summarise(self, *, has_failed: bool) -> None:
         for key, counts in self._counts.items():
@@ -193,6 +193,11 @@ class SyncReport:
             done=sum((each.done for each in counts), Counter()),
             stale=sum(each.stale for each in counts),
         )
+
+
+def _paths(stream: Stream) -> str:
+    """Return the fields of the stream's primary key, for a message."""
+    return ", ".join(".".join(path) for path in stream.primary_key)
 
 
 def _written(counts: _Counts) -> str:

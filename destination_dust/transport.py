@@ -6,25 +6,29 @@ An exchange returns a `Response`, whatever its status, or a `Failure` when there
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import orjson
 import requests
 from requests import exceptions
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, ReadTimeoutError
 
 from destination_dust import __version__
-from destination_dust.environment import check_certificates, proxy_for
+from destination_dust.config import is_loopback
 from destination_dust.errors import DustConfigError, DustUnavailableError, causes
 from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
@@ -35,6 +39,13 @@ READ_TIMEOUT_S = 300.0
 _SLOW_LINE_BYTES_PER_S = 25_000
 _MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+
+_MAX_PATH = 255
+_PROXY_URL = re.compile(
+    r"(https?://)?(?P<user>[^\s/?#@\\]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@\\:]+)"
+    r"(?P<port>:\d{1,5})?/?"
+)
+_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class Transport:
@@ -54,9 +65,12 @@ class Transport:
         self._environment = self._session.merge_environment_settings(
             base_url, proxies={}, stream=True, verify=None, cert=None
         )
-        self._proxy = proxy_for(base_url, self._environment["proxies"])
-        if base_url.startswith("https://"):
-            check_certificates(self._environment["verify"])
+        self._proxy = _proxy_for(base_url, self._environment["proxies"])
+        bundle = self._environment["verify"]
+        self._bundle_variable: str | None = None
+        if isinstance(bundle, str) and base_url.startswith("https://"):
+            self._bundle_variable = _variable_naming(bundle)
+            self._session.mount("https://", _BundleAdapter(bundle, self._bundle_variable))
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,10 +122,15 @@ class Transport:
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""
         chain = list(causes(error))
-        if (status := _tunnel_status(chain)) is not None:
-            return tunnel_refused(str(self._proxy), self.host, status)
-        proxy = self._proxy and f"the proxy {self._proxy}"
-        problem = next(each for each in NETWORK_PROBLEMS if _any_is(chain, each.raised))
+        if (status := _tunnel_status(chain)) is not None and self._proxy:
+            return tunnel_refused(
+                self._proxy.address, self.host, status, had_user=self._proxy.has_user
+            )
+        for cause in chain:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return self._unverified(cause)
+        proxy = self._proxy and f"the proxy {self._proxy.address}"
+        problem = next(each for each in NETWORK_PROBLEMS if each.is_in(chain))
         return Failure(
             said=problem.said.format(
                 host=self.host,
@@ -121,6 +140,28 @@ class Transport:
             meaning=_MAY_BE_STORED if is_upsert and problem is _NO_RESPONSE else problem.meaning,
             cause=None if _any_is(chain, _QUOTING) else error,
         )
+
+    def _unverified(self, error: ssl.SSLCertVerificationError) -> Failure:
+        advice = (
+            f"Check base_url, and that {self._bundle_variable} names a PEM file with the "
+            "certificate of the authority that signed this one."
+            if self._bundle_variable
+            else "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
+        )
+        reason = error.verify_message.rstrip(".")
+        return Failure(
+            said=f"the TLS certificate of {self.host} could not be verified: {reason}",
+            meaning=Meaning(DustConfigError, advice),
+            cause=error,
+        )
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    """A proxy's host and port, and whether its URL has a user and a password."""
+
+    address: str
+    has_user: bool
 
 
 class _ApiKey(AuthBase):
@@ -134,6 +175,39 @@ class _ApiKey(AuthBase):
         return request
 
 
+class _BundleAdapter(HTTPAdapter):
+    """Verifies with the user's own certificates, as Python 3.12 and older do.
+
+    Python 3.13 refuses certificates that are not strict RFC 5280, as those of many companies' TLS
+    proxies are.
+    """
+
+    def __init__(self, bundle: str, variable: str) -> None:
+        # Without VERIFY_X509_STRICT, which only ssl.create_default_context sets.
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        is_folder = len(bundle) <= _MAX_PATH and Path(bundle).is_dir()
+        try:
+            self._context.load_verify_locations(
+                cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+            )
+        except OSError as error:
+            # Some put the certificates themselves there, with their private key.
+            name = repr(bundle) if len(bundle) <= _MAX_PATH and "\n" not in bundle else "no file"
+            raise DustConfigError(
+                f"{variable} names {name}, from which no certificates can be read: it must be a "
+                "PEM file. Correct it or unset it."
+            ) from error
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Have direct connections verified with the certificates."""
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Have connections through a proxy verified with the certificates."""
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+
 class _ResponseTooLargeError(OSError):
     pass
 
@@ -144,23 +218,29 @@ _NETWORK = Meaning(
 )
 _MAY_BE_STORED = Meaning(
     DustUnavailableError,
-    "The document may be stored all the same: Dust embeds the text before it answers, and large "
-    "documents take long. Run the sync again; if this goes on, leave the stream's large fields out "
-    "in the connection's schema.",
+    "The document may have been stored anyway: Dust embeds the text before it responds, and large "
+    "documents take a while. Run the sync again; if it persists, leave the stream's large fields "
+    "out in the connection's schema.",
 )
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What one of these exceptions means to a user, also when it is the cause of another one.
+    """What one of these exceptions means to a user, even when it is the cause of another one.
 
     In the sentence, `{host}` is Dust's host, `{path}` is the host and the proxy on the way, and
-    `{peer}` is what the connector connects to: the proxy if there is one, else the host.
+    `{peer}` is what the connector connects to: the proxy if there is one, else the host. With
+    `within`, it counts only where it has caused such an exception.
     """
 
     raised: tuple[type[BaseException], ...]
     said: str
     meaning: Meaning = _NETWORK
+    within: type[BaseException] = Exception
+
+    def is_in(self, chain: list[BaseException]) -> bool:
+        """Return whether these exceptions and their causes show the problem."""
+        return _any_is(chain, self.raised) and _any_is(chain, (self.within,))
 
 
 _NO_RESPONSE = Problem(
@@ -170,30 +250,26 @@ _NO_RESPONSE = Problem(
 # The first row that applies counts: the causes of a row's exceptions are often in later rows.
 NETWORK_PROBLEMS = (
     Problem(
-        (exceptions.InvalidURL, exceptions.InvalidSchema),
-        "no request can be made for {host}",
-        Meaning(
-            DustConfigError,
-            "Check base_url, and the proxy in HTTPS_PROXY or ALL_PROXY: it must look like "
-            "http://proxy.example:3128, and SOCKS is not supported.",
-        ),
+        (exceptions.InvalidURL,),
+        "the address or the proxy setting for {host} is invalid",
+        Meaning(DustConfigError, "Check base_url, and the proxy in HTTPS_PROXY or ALL_PROXY."),
     ),
     Problem(
-        (ssl.SSLCertVerificationError,),
-        "the TLS certificate of {host} could not be verified",
+        (ssl.SSLError,),
+        "{peer} does not use TLS",
         Meaning(
-            DustConfigError,
-            "Check base_url. Behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE.",
+            DustConfigError, "Begin the proxy's URL in HTTPS_PROXY with http://, not https://."
         ),
+        within=exceptions.ProxyError,
     ),
-    Problem((socket.gaierror,), "the host name of {peer} could not be resolved (DNS)"),
+    Problem((socket.gaierror,), "the host name {peer} could not be resolved (DNS)"),
     Problem((ConnectionRefusedError,), "{peer} refused the connection"),
     Problem(
         (exceptions.ConnectTimeout, ConnectTimeoutError),
         "{peer} could not be reached in time (timed out)",
     ),
     _NO_RESPONSE,
-    Problem((TimeoutError,), "{path} did not take the request in time (timed out)"),
+    Problem((TimeoutError,), "{path} did not accept the request in time (timed out)"),
     Problem((exceptions.ProxyError,), "{peer} did not work"),
     Problem((exceptions.SSLError,), "no TLS connection to {path} could be made"),
     Problem((_ResponseTooLargeError,), "{path} sent more than 64 MiB in one response"),
@@ -211,6 +287,36 @@ NETWORK_PROBLEMS = (
 # Their texts must not reach a traceback: they may quote a URL with a proxy's password, or what a
 # server or a proxy sent.
 _QUOTING = (exceptions.ProxyError, http.client.HTTPException, ValueError)
+
+
+def _proxy_for(base_url: str, proxies: Mapping[str, str]) -> _Proxy | None:
+    """Return the proxy for `base_url`, or None where there is none.
+
+    Raises DustConfigError when it cannot be used, or when the key would travel to it unencrypted.
+    """
+    base = urlsplit(base_url)
+    url = proxies.get(base.scheme) or proxies.get("all")
+    if not url:
+        return None
+    match = _PROXY_URL.fullmatch(url)
+    # requests encodes user and password in Latin-1.
+    if match is None or max(unquote(url)) > "\xff":
+        raise DustConfigError(
+            f"{base.scheme.upper()}_PROXY (or ALL_PROXY) is not the URL of a proxy, such as "
+            "http://user:password@proxy.example:3128: correct it or unset it. SOCKS is not "
+            "supported. In user and password, # is written %23, / is %2F, ? is %3F, @ is %40 and "
+            "\\ is %5C."
+        )
+    if base.scheme == "http" and not is_loopback(match["host"]):
+        raise DustConfigError(
+            f"Through the environment's HTTP proxy the key would travel unencrypted: add "
+            f"{base.hostname} to NO_PROXY."
+        )
+    return _Proxy(match["host"] + (match["port"] or ""), has_user=bool(match["user"]))
+
+
+def _variable_naming(bundle: str) -> str:
+    return next((name for name in _BUNDLE_VARIABLES if os.environ.get(name) == bundle), "")
 
 
 def _connect_timeout_s(body: bytes | None) -> float:

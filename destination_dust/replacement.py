@@ -74,7 +74,7 @@ class WhyKept(Enum):
     NOT_TOLD = (
         "Airbyte did not say whether the source has sent the whole stream",
         "It says so only for connectors that support refreshes. If you added this one as an image, "
-        "see step 4 of docs/dust.md.",
+        "see step 4 of docs/dust.md. Without Airbyte, see the README.",
     )
     NO_LAST_STATE = (
         "the source sent no state after the last record of the stream",

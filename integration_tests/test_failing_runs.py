@@ -110,3 +110,13 @@ def test_other_lines_between_messages_are_ignored(
         "Line 3 of the input is not an Airbyte message: ignored.",
         "4 lines of the input were not Airbyte messages: ignored.",
     ]
+
+
+def test_a_failure_gives_one_trace_with_its_cause_and_no_traceback(dust: LocalDust) -> None:
+    """A traceback would only hide what the system said."""
+    config = {**dust.config, "base_url": "https://localhost:1"}
+    run = connector.write(config, USERS, [], REQUESTS_CA_BUNDLE="nowhere.pem")
+    assert (run.exit_code, run.stderr) == (1, b"")
+    assert run.error["message"].startswith("REQUESTS_CA_BUNDLE names 'nowhere.pem', ")
+    assert "FileNotFoundError: [Errno 2] No such file" in run.error["stack_trace"]
+    assert b"Traceback" not in run.stdout

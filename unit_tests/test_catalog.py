@@ -43,7 +43,7 @@ def streams_of(*streams: ConfiguredAirbyteStream) -> Streams:
 
 
 def refusal(*streams: ConfiguredAirbyteStream) -> tuple[str, StreamDescriptor | None]:
-    """Return the message with which the streams are refused, and the stream that its TRACE names."""
+    """Return the message of the refusal, and the stream that its TRACE names."""
     with pytest.raises(DustConfigError) as refused:
         streams_of(*streams)
     trace = refused.value.as_airbyte_message().trace

@@ -1,17 +1,15 @@
-"""The connector as the CDK sees it: check, write, and how a command fails."""
+"""The connector as the CDK sees it: check and write."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import requests_mock
 from airbyte_cdk.models import (
     AirbyteConnectionStatus,
@@ -213,45 +211,3 @@ def test_a_key_in_any_setting_is_masked_in_what_dust_said(
     http.get(DOCUMENTS, json=body, status_code=400)
     status = run_check(tmp_path, headers=[{"x-key": "Bearer sk-nested"}])
     assert "You sent **** and abc." in str(status.message)
-
-
-# A command that fails
-
-
-def test_a_broken_connection_gives_one_trace_with_what_the_system_said(
-    http: requests_mock.Mocker,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """The traceback of the connector would only hide that."""
-    # The CDK replaces it.
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    http.post(f"{DOCUMENTS}/users-1", exc=requests.ConnectionError("No route to host"))
-    users = {
-        "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
-        "sync_mode": "full_refresh",
-        "destination_sync_mode": "append_dedup",
-        "primary_key": [["id"]],
-    }
-    files, lines = tmp_path / "files.json", tmp_path / "lines"
-    files.write_text(json.dumps({**CONFIG, "streams": [users]}), encoding="utf-8")
-    lines.write_text(
-        '{"type":"RECORD","record":{"stream":"users","data":{"id":1},"emitted_at":5}}',
-        encoding="utf-8",
-    )
-
-    destination = DestinationDust(sleep=lambda _: None)
-    with lines.open(encoding="utf-8") as stdin, pytest.raises(SystemExit) as ended:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        destination.run(["write", "--config", str(files), "--catalog", str(files)])
-
-    printed = capfd.readouterr()
-    assert ended.value.code == 1
-    assert "Traceback" not in printed.out + printed.err
-    messages = [json.loads(line) for line in printed.out.splitlines()]
-    (error,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
-    assert error["failure_type"] == "transient_error"
-    assert error["stream_descriptor"] == {"name": "users"}
-    assert error["message"].startswith("Could not upsert document 'users-1' of stream 'users': ")
-    assert "ConnectionError: No route to host\n" in error["stack_trace"]

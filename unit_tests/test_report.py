@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -26,14 +25,9 @@ def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
     return SyncReport([USERS, EVENTS, USERS_EU, MEMBERS, LOGS], clock=clock)
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[str]]:
+def logged(caplog: pytest.LogCaptureFixture, level: str = "INFO") -> list[str]:
     """Return what was logged at a level."""
-
-    def logged(level: str) -> list[str]:
-        return [record.getMessage() for record in caplog.records if record.levelname == level]
-
-    return logged
+    return [record.getMessage() for record in caplog.records if record.levelname == level]
 
 
 def upsert(report: SyncReport, stream: Stream = USERS, *, id_: str | None = "hunter2") -> None:
@@ -45,7 +39,7 @@ def upsert(report: SyncReport, stream: Stream = USERS, *, id_: str | None = "hun
 
 
 def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
-    clock: Clock, caplog: pytest.LogCaptureFixture, logged: Callable[[str], list[str]]
+    clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="airbyte")
     report = SyncReport([USERS, EVENTS, USERS_EU], clock=clock)
@@ -62,7 +56,7 @@ def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
         clock.now_s += 125
         assert caplog.messages == []
 
-    assert logged("INFO") == [
+    assert logged(caplog) == [
         "Stream 'users': 2 documents upserted, 0 unchanged, 0 deleted, 3 retries, 20.2 s waited "
         "for the rate limit.",
         "Stream 'events': 1 document upserted, 0 unchanged, 0 deleted, 0 retries, 0.0 s waited for "
@@ -75,14 +69,14 @@ def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
 
 
 def test_a_sync_that_fails_ends_with_the_summary_too(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     upsert(report, EVENTS)
     with pytest.raises(RuntimeError, match="the sync failed"), report:
         raise RuntimeError("the sync failed")
 
-    assert logged("INFO")[1].startswith("Stream 'events': 1 document upserted, ")
-    assert logged("INFO")[-1] == (
+    assert logged(caplog)[1].startswith("Stream 'events': 1 document upserted, ")
+    assert logged(caplog)[-1] == (
         "Sync failed after 0.0 s: 1 record, 1 upserted, 0 unchanged, 0 deleted."
     )
 
@@ -101,22 +95,22 @@ def test_a_sync_that_fails_ends_with_the_summary_too(
 def test_the_last_line_has_the_duration(
     report: SyncReport,
     clock: Clock,
-    logged: Callable[[str], list[str]],
+    caplog: pytest.LogCaptureFixture,
     seconds: float,
     said: str,
 ) -> None:
     with report:
         clock.now_s += seconds
-    assert logged("INFO")[-1].startswith(f"Sync finished in {said}: ")
+    assert logged(caplog)[-1].startswith(f"Sync finished in {said}: ")
 
 
 def test_retries_and_waits_of_lists_are_counted_for_the_sync(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         report.waits(Wait(1.0, is_for_rate_limit=False, stream=None))
         report.waits(Wait(2.0, is_for_rate_limit=True, stream=None))
-    *of_streams, of_sync = logged("INFO")
+    *of_streams, of_sync = logged(caplog)
     assert all(", 0 retries, 0.0 s waited" in line for line in of_streams)
     assert of_sync.endswith(
         " 0 deleted. Lists of documents: 1 retry, 2.0 s waited for the rate limit."
@@ -124,7 +118,7 @@ def test_retries_and_waits_of_lists_are_counted_for_the_sync(
 
 
 def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_counted(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         for stream in (GHOSTS, GHOSTS, replace(GHOSTS, namespace="eu"), GHOSTS):
@@ -132,11 +126,11 @@ def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_cou
         upsert(report)
 
     name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
-    assert logged("WARNING") == [
+    assert logged(caplog, "WARNING") == [
         f"Stream {name} is not in the configured catalog: its records are not stored.",
         f"Stream {name_eu} is not in the configured catalog: its records are not stored.",
     ]
-    assert logged("INFO")[-3:] == [
+    assert logged(caplog)[-3:] == [
         f"Stream {name}: 3 records not stored, as it is not in the configured catalog.",
         f"Stream {name_eu}: 1 record not stored, as it is not in the configured catalog.",
         "Sync finished in 0.0 s: 5 records, 1 upserted, 0 unchanged, 0 deleted, 4 not stored.",
@@ -147,37 +141,37 @@ def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_cou
 
 
 def test_a_replaced_stream_is_logged_with_the_count_of_its_stale_documents(
-    report: SyncReport, logged: Callable[[str], list[str]], clock: Clock
+    report: SyncReport, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     report.deleted_stale(EVENTS)
     clock.now_s += 30
     report.deleted_stale(EVENTS)
     report.replaced(EVENTS, newer=0)
     report.replaced(USERS_EU, newer=1)
-    assert logged("INFO") == [
+    assert logged(caplog) == [
         "0 records done (0 unchanged), 2 stale documents deleted, 0 upserts in the last minute.",
         "Stream 'events' was replaced: 2 documents of earlier syncs deleted.",
         "Stream 'users' of namespace 'eu' was replaced: 0 documents of earlier syncs deleted.",
     ]
-    assert logged("WARNING") == [
+    assert logged(caplog, "WARNING") == [
         "Stream 'users' of namespace 'eu': kept 1 document that this sync did not send: written by "
         "someone else, such as another sync, after it began."
     ]
 
 
 def test_kept_documents_give_a_warning_and_are_named_in_the_last_line(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         report.kept(USERS, "the source did not finish", "Wait.")
         report.kept(USERS_EU, "another stream has the same tags", "Rename it.")
-    assert logged("WARNING") == [
+    assert logged(caplog, "WARNING") == [
         "Stream 'users': documents of earlier syncs were kept, because the source did not finish. "
         "Wait.",
         "Stream 'users' of namespace 'eu': documents of earlier syncs were kept, because another "
         "stream has the same tags. Rename it.",
     ]
-    assert logged("INFO")[-1].endswith(
+    assert logged(caplog)[-1].endswith(
         " 0 deleted. Documents of earlier syncs were kept: 'users', because the source did not "
         "finish; 'users' of namespace 'eu', because another stream has the same tags."
     )
@@ -187,7 +181,7 @@ def test_kept_documents_give_a_warning_and_are_named_in_the_last_line(
 
 
 def test_progress_is_logged_at_most_every_30_s_with_the_upserts_of_the_last_minute(
-    report: SyncReport, clock: Clock, logged: Callable[[str], list[str]]
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for seconds in (1.0, 28.5, 0.5, 0.0, 29.9, 0.1, 100.0, 1.0):
         clock.now_s += seconds
@@ -195,7 +189,7 @@ def test_progress_is_logged_at_most_every_30_s_with_the_upserts_of_the_last_minu
         upsert(report)
         report.done(document_of(USERS, {"id": 1}), Outcome.UNCHANGED)
 
-    assert logged("INFO") == [
+    assert logged(caplog) == [
         "7 records done (2 unchanged), 5 upserts in the last minute.",
         "16 records done (5 unchanged), 11 upserts in the last minute.",
         "19 records done (6 unchanged), 1 upsert in the last minute.",
@@ -203,7 +197,7 @@ def test_progress_is_logged_at_most_every_30_s_with_the_upserts_of_the_last_minu
 
 
 def test_progress_at_the_rate_limit_says_120_upserts_in_each_minute(
-    report: SyncReport, clock: Clock, logged: Callable[[str], list[str]]
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Dust takes a burst of 120, then none until the minute is over."""
     for record in range(400):
@@ -215,7 +209,7 @@ def test_progress_at_the_rate_limit_says_120_upserts_in_each_minute(
         clock.now_s = upserted_s
         upsert(report)
 
-    progress = logged("INFO")
+    progress = logged(caplog)
     assert len(progress) == 6
     for line, records in zip(progress[::2], (120, 240, 360), strict=True):
         assert line == (
@@ -238,22 +232,22 @@ def test_the_next_progress_is_due_30_s_after_the_last_one(report: SyncReport, cl
 
 
 def test_records_without_their_key_give_one_warning_with_its_fields_and_are_counted(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         upsert(report, USERS)
         for stream in (USERS, USERS, MEMBERS):
             upsert(report, stream, id_=None)
 
-    assert logged("WARNING") == [
+    assert logged(caplog, "WARNING") == [
         f"Stream {name} has a record without its primary key ({fields}): its document id contains "
         "a hash of the record instead."
         for name, fields in (("'users'", "id"), ("'members'", "org.id, number"))
     ]
-    assert logged("INFO")[0].startswith(
+    assert logged(caplog)[0].startswith(
         "Stream 'users': 3 documents upserted (2 without their key)"
     )
-    assert logged("INFO")[3].startswith("Stream 'members': 1 document upserted (1 without its key)")
+    assert logged(caplog)[3].startswith("Stream 'members': 1 document upserted (1 without its key)")
 
 
 @pytest.mark.parametrize("number", ["", "7"], ids=["null-part", "whole"])
@@ -268,12 +262,12 @@ def test_a_record_with_any_part_of_its_key_gives_no_warning(
 
 
 def test_a_stream_without_a_primary_key_gives_one_warning(
-    report: SyncReport, logged: Callable[[str], list[str]]
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         report.done(document_of(LOGS, {"line": "hunter2"}), Outcome.UPSERTED)
 
-    assert logged("WARNING") == [
+    assert logged(caplog, "WARNING") == [
         "Stream 'logs' has no primary key: a record that changed becomes a second document, and "
         "the first one stays until the stream is refreshed. Choose a primary key in the "
         "connection if there is one."
@@ -284,12 +278,12 @@ def test_a_stream_without_a_primary_key_gives_one_warning(
     "stream", [MEMBERS, LOGS], ids=["record-without-key", "stream-without-key"]
 )
 def test_a_deletion_without_a_key_gives_one_warning(
-    stream: Stream, report: SyncReport, logged: Callable[[str], list[str]]
+    stream: Stream, report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         report.done(document_of(stream, {"_ab_cdc_deleted_at": "2026-11-24"}), Outcome.UPSERTED)
 
-    assert logged("WARNING")[1:] == [
+    assert logged(caplog, "WARNING")[1:] == [
         f"Stream '{stream.name}' has a deleted record without a primary key: the document to "
         "delete is unknown, so the record is stored like any other."
     ]

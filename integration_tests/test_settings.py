@@ -12,7 +12,7 @@ import pytest
 from destination_dust import __version__
 from integration_tests import connector
 from integration_tests.connector import COMMAND, USERS, Run, catalog, record, state, stream
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import Fault, LocalDust
 
 SECRET = "0123456789abcdef"
 KEY = f"sk-{SECRET}"
@@ -26,12 +26,20 @@ def assert_prints_no_key(run: Run) -> None:
 
 
 def test_a_check_of_a_wrong_setting_fails_without_quoting_it(dust: LocalDust) -> None:
-    run = connector.check({**dust.config, "data_source_id": REQUEST})
+    """The CDK's own validation would quote it."""
+    run = connector.check({**dust.config, "data_source_id": [REQUEST]})
     assert run.exit_code == 0
-    assert run.status["status"] == "FAILED"
-    assert run.status["message"].startswith("data_source_id must be only the id")
+    assert run.status == {"status": "FAILED", "message": "data_source_id must be a string."}
     assert_prints_no_key(run)
     assert dust.requests == []
+
+
+def test_a_key_in_any_setting_is_masked_in_what_dust_said(dust: LocalDust) -> None:
+    body = {"error": {"type": "bad_request", "message": f"You sent {KEY} and abc."}}
+    dust.faults = iter([Fault(status=400, body=json.dumps(body).encode())])
+    run = connector.check({**dust.config, "headers": [{"x-key": f"Bearer {KEY}"}]})
+    assert "You sent **** and abc." in run.status["message"]
+    assert_prints_no_key(run)
 
 
 @pytest.mark.parametrize("host", ["dust.tt", "DUST.TT"])

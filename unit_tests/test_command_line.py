@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -26,27 +25,6 @@ def refusal(path: str, option: str = "--config") -> str:
 
 
 # Arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "parsed"),
-    [
-        pytest.param(["spec"], ("spec", None, None), id="spec"),
-        pytest.param(["check", "--config", "c"], ("check", "c", None), id="check"),
-        pytest.param(["write", "--config", "c", "--catalog", "k"], ("write", "c", "k"), id="write"),
-        pytest.param(
-            ["write", "--catalog=k", "--config=c"], ("write", "c", "k"), id="equals-signs"
-        ),
-    ],
-)
-def test_a_command_comes_with_its_files(
-    arguments: list[str], parsed: tuple[str | None, ...]
-) -> None:
-    command, config, catalog = parsed
-
-    assert parse_arguments(arguments) == argparse.Namespace(
-        command=command, config=config, catalog=catalog
-    )
 
 
 @pytest.mark.parametrize(
@@ -103,14 +81,6 @@ def test_version_and_help_are_printed(
 
 
 # Files
-
-
-@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["no-bom", "bom"])
-def test_a_file_is_read_with_or_without_a_byte_order_mark(tmp_path: Path, bom: bytes) -> None:
-    path = tmp_path / "config.json"
-    path.write_bytes(bom + '{"space_id": "é"}'.encode())
-
-    assert read_json_object(str(path), "--config") == {"space_id": "é"}
 
 
 @pytest.mark.parametrize(

@@ -47,27 +47,6 @@ def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
     assert dust.config["api_key"].encode() not in output
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200-with-html"),
-        pytest.param(Fault(ending="reset"), id="connection-reset"),
-    ],
-)
-def test_a_failure_that_passes_costs_one_retry(
-    dust: LocalDust, fault: Fault, caplog: pytest.LogCaptureFixture
-) -> None:
-    dust.faults = iter([None, None, fault])
-    lines = [record("users", {"id": 1}), record("users", {"id": 2}), state(2)]
-    done = sync(dust.config, USERS, lines)
-    assert done.error is None
-    assert done.states == [state(2)]
-    assert sorted(dust.documents) == ["users-1", "users-2"]
-    assert len(dust.requests) == 4
-    assert len(done.waits_s) == 1
-    assert "Retrying in " in caplog.text
-
-
 def test_a_malformed_line_stops_the_sync_at_its_number(dust: LocalDust) -> None:
     truncated = record("users", {"id": 2, "note": SECRET})[:-20]
     lines = [b"", record("users", {"id": 1}), state(1), truncated, state(3)]

@@ -72,19 +72,6 @@ def test_write_yields_each_state_once_all_before_it_is_stored_and_nothing_else(
     ]
 
 
-def test_no_state_follows_a_record_that_could_not_be_stored(http: requests_mock.Mocker) -> None:
-    accept(http, "users-1")
-    http.post(f"{DOCUMENTS}/users-2", status_code=403)
-    before, after = state(), state()
-
-    yielded = iter(write(record(1), before, record(2), after))
-
-    assert next(yielded) is before
-    with pytest.raises(RuntimeError, match="users-2"):
-        next(yielded)
-    assert list(yielded) == []
-
-
 @pytest.mark.parametrize(
     ("config", "catalog", "named"),
     [

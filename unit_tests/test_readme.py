@@ -100,7 +100,7 @@ def test_the_input_of_the_readme_is_one_record_of_that_stream() -> None:
 
 def test_the_lines_that_end_a_stream_have_what_is_gone_deleted(http: requests_mock.Mocker) -> None:
     settings = json.loads(block(section(README, "Run it without Airbyte"), "json"))
-    lines = README.split("Most sources write them")[1].split("```json\n")[1].split("```")[0]
+    lines = README.split("Recent Airbyte sources write them")[1].split("```json\n")[1].split("```")[0]
     gone = {"document_id": "users-8", "tags": USERS.tags, "created": 1}
     http.get(ANY, json=lambda request, _: {"documents": [] if "offset" in request.qs else [gone]})
     http.post(ANY, json={"document": {"hash": "0", "created": 2**41 + 1}})

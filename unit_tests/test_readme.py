@@ -41,7 +41,6 @@ README, DUST, CONTRIBUTING = (
     (ROOT / page).read_text(encoding="utf-8")
     for page in ("README.md", "docs/dust.md", "CONTRIBUTING.md")
 )
-MESSAGES = README.split("A `messages.jsonl`")[1].split("```json\n")[1].split("```")[0]
 
 
 def section(page: str, title: str) -> str:
@@ -62,6 +61,11 @@ def block(text: str, language: str) -> str:
     return text.split(f"```{language}\n", 1)[1].split("```", 1)[0]
 
 
+def json_below(sentence: str) -> str:
+    """Return the first JSON example below a sentence of the README."""
+    return block(README.split(sentence, 1)[1], "json")
+
+
 def test_the_settings_of_the_readme_are_those_of_the_spec() -> None:
     required = SPEC["connectionSpecification"]["required"]
     rows = table(section(README, "Settings"))
@@ -80,27 +84,25 @@ def test_the_page_for_users_has_the_settings_by_their_titles() -> None:
 
 
 def test_the_settings_file_of_the_readme_holds_each_setting() -> None:
-    assert list(json.loads(block(section(README, "Run it without Airbyte"), "json"))) == list(
-        SETTINGS
-    )
+    assert list(json.loads(json_below("`secrets/config.json`"))) == list(SETTINGS)
 
 
 def test_the_catalog_of_the_readme_configures_the_stream_of_the_example(tmp_path: Path) -> None:
     file = tmp_path / "catalog.json"
-    file.write_text(README.split("A `catalog.json`")[1].split("```json\n")[1].split("```")[0])
+    file.write_text(json_below("A `catalog.json`"))
     (stream,) = configured_streams(read_catalog(str(file)))
     assert stream == USERS
 
 
 def test_the_input_of_the_readme_is_one_record_of_that_stream() -> None:
-    (message,) = read_messages(MESSAGES.encode().splitlines())
+    (message,) = read_messages(json_below("A `messages.jsonl`").encode().splitlines())
     assert message.record
     assert message.record.stream == USERS.name
 
 
 def test_the_lines_that_end_a_stream_have_what_is_gone_deleted(http: requests_mock.Mocker) -> None:
-    settings = json.loads(block(section(README, "Run it without Airbyte"), "json"))
-    lines = README.split("Recent Airbyte sources write them")[1].split("```json\n")[1].split("```")[0]
+    settings = json.loads(json_below("`secrets/config.json`"))
+    lines = json_below("A `messages.jsonl`") + json_below("end the input with these two")
     gone = {"document_id": "users-8", "tags": USERS.tags, "created": 1}
     http.get(ANY, json=lambda request, _: {"documents": [] if "offset" in request.qs else [gone]})
     http.post(ANY, json={"document": {"hash": "0", "created": 2**41 + 1}})
@@ -109,10 +111,9 @@ def test_the_lines_that_end_a_stream_have_what_is_gone_deleted(http: requests_mo
     catalog = catalog_of(
         configured("users", primary_key=[["id"]], mode=DestinationSyncMode.overwrite)
     )
-    messages = read_messages([MESSAGES.encode(), *lines.encode().splitlines()])
-    list(DestinationDust().write(settings, catalog, messages))
+    list(DestinationDust().write(settings, catalog, read_messages(lines.encode().splitlines())))
 
-    assert [request.method for request in http.request_history][-1] == "DELETE"
+    assert http.request_history[-1].method == "DELETE"
 
 
 def test_the_example_record_becomes_the_example_document() -> None:

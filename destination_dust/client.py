@@ -166,9 +166,9 @@ class DustClient:
     def upsert_document(self, document: Document, *, waits: bool = True) -> bool:
         """Store the document, in place of one with the same id, and return whether that was done.
 
-        Without `waits`, False is returned if Dust's first response is that it is rate-limited. After
-        any other failure the upsert is repeated all the same, because Dust may have stored a part
-        of it. Raises DustError when Dust may not have the document.
+        Without `waits`, the upsert is not done if Dust's first response is a 429. After any other
+        failure it is repeated all the same, because Dust may have stored a part of the document.
+        Raises DustError when Dust may not have the document.
         """
         task = _Task(
             name=f"upsert document {document.id!r} of stream {document.stream.name!r}",

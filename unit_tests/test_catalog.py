@@ -131,6 +131,14 @@ def test_a_malformed_catalog_is_an_error_that_names_the_place_and_quotes_nothing
     assert CANARY not in repr(refused.value.as_airbyte_message())
 
 
+def test_a_malformed_catalog_in_a_file_named_like_a_key_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "sk-hunter2.json"
+    path.write_text("{}", encoding="utf-8")
+
+    with pytest.raises(DustConfigError, match=r"^the file passed as --catalog is not "):
+        read_catalog(str(path))
+
+
 # Its streams
 
 

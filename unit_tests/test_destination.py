@@ -22,7 +22,7 @@ from unit_tests.builders import USERS, catalog_of, configured, record_of
 from unit_tests.clock import Clock
 
 CONFIG = {
-    "api_key": " sk-very-secret\n",
+    "api_key": "sk-very-secret",
     "workspace_id": "w1",
     "space_id": "vlt_1",
     "data_source_id": "dts_1",

@@ -65,16 +65,18 @@ class Documents(MutableMapping[str, Document]):
         return len(self._by_id)
 
     def page(self, limit: int, offset: int, ids: Iterable[str] = ()) -> list[Document]:
-        """Return `limit` documents at most, after the `offset` newest; any ids narrow the list."""
-        wanted = set(ids)
+        """Return `limit` documents at most, after the `offset` newest.
+
+        If there are ids, only their documents count.
+        """
         places = self._places
-        if wanted:
+        if wanted := set(ids):
             places = sorted(_place(self._by_id[id_]) for id_ in wanted & self._by_id.keys())
         if self._options.ties_move:
-            places = _with_other_ties(places, next(self._seeds))
-        if self._options.ties_differ_by_page:
-            places = _with_other_ties(places, hash((limit, offset)))
-        return [self._by_id[id_] for *_, id_ in places[offset : offset + limit]]
+            shuffled = random.Random(next(self._seeds)).sample(places, len(places))
+            places = sorted(shuffled, key=itemgetter(0))
+        end = offset + min(limit, self._options.max_page or limit)
+        return [self._by_id[id_] for *_, id_ in places[offset:end]]
 
 
 def is_system_tag(tag: str) -> bool:
@@ -127,11 +129,6 @@ def stored_document(
 
 def _place(document: Document) -> _Place:
     return (-document["timestamp"], document["hash"], document["document_id"])
-
-
-def _with_other_ties(places: list[_Place], seed: int) -> list[_Place]:
-    shuffled = random.Random(seed).sample(places, len(places))
-    return sorted(shuffled, key=itemgetter(0))
 
 
 def _milliseconds(timestamp: float | None, now_ms: int) -> int:

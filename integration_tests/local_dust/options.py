@@ -72,9 +72,8 @@ class DataSource:
 class Options:
     """The world of a local Dust.
 
-    Dust's list has no tiebreaker. With `ties_move` documents of one timestamp are listed in another
-    order each time, with `ties_differ_by_page` in another order for each limit and offset, but the
-    same when a page is asked for again; both are the same in each run.
+    Dust's list has no tiebreaker: with `ties_move` documents of one timestamp are listed in another
+    order each time, though the same in each run. `max_page` caps the length of a page.
 
     `now_ms` is the clock behind `created`, timestamps and the `Date` of responses.
     """
@@ -87,6 +86,6 @@ class Options:
     max_text_utf16_units: int = 2 * 1024 * 1024
     max_documents: int | None = None
     ties_move: bool = False
-    ties_differ_by_page: bool = False
+    max_page: int | None = None
     hash_formula: Callable[[Mapping[str, Any]], str] = dust_hash
     now_ms: Callable[[], int] = system_time_ms

@@ -134,9 +134,9 @@ class LocalDust:
             documents = (
                 f"/api/v1/w/{{workspace}}/spaces/{{space}}/{route}/{{data_source}}/documents"
             )
-            app.router.add_get(documents, self._list, allow_head=False)
+            app.router.add_get(documents, self._list)
             app.router.add_post(documents + "/{id}", self._upsert)
-            app.router.add_get(documents + "/{id}", self._read, allow_head=False)
+            app.router.add_get(documents + "/{id}", self._read)
             app.router.add_delete(documents + "/{id}", self._delete)
         Page(self.store).add_routes(app.router)
         self._runner = web.AppRunner(

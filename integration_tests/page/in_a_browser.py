@@ -128,18 +128,13 @@ def test_a_search_finds_ids_titles_and_texts_and_shows_where(page: Page, dust: L
 
 def test_the_commands_of_the_empty_page_sync_into_it(page: Page, dust: LocalDust) -> None:
     visit(page, dust)
+    # The settings of the sample have this port.
+    assert "--config config.json " in page.evaluate("sampleSync('8899')")
     commands = page.locator("#nothing pre").inner_text()
     assert str(dust.port) in commands
     script = commands.replace("../../.venv/bin/python", sys.executable)
     subprocess.run(["/bin/bash", "-c", script], cwd=ROOT, env=environment(), check=True)
     expect(page.locator("#summary")).to_have_text("1 to 50 of 110 documents, newest first")
-
-
-def test_on_the_usual_port_the_commands_use_the_settings_as_they_are(
-    page: Page, dust: LocalDust
-) -> None:
-    visit(page, dust)
-    assert "--config config.json " in page.evaluate("sampleSync('8899')")
 
 
 def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
@@ -169,27 +164,14 @@ def test_tags_of_the_chosen_stream_are_not_repeated(page: Page, dust: LocalDust)
     expect(tags).to_have_text(["by hand"])
 
 
-def test_each_row_has_the_timestamp_and_when_the_document_was_stored(page: Page) -> None:
-    with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
-        dust.put("a", timestamp=1736361003000)
-        dust.put("b", timestamp=1736361003000)
-        visit(page, dust)
-        timestamp, stored = "Timestamp Jan 8, 2025, 6:30:03 PM", "Stored Jan 8, 2025, 7:45:59 PM"
-        expect(page.locator("#rows .times")).to_have_text([timestamp + stored] * 2)
-
-
-def test_a_document_tells_its_timestamp_and_when_it_was_stored(page: Page) -> None:
+def test_a_row_and_a_document_have_the_timestamp_and_when_it_was_stored(page: Page) -> None:
     with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
         dust.put("a", timestamp=1736361003000)
         visit(page, dust, "#id=a")
+        timestamp, stored = "Jan 8, 2025, 6:30:03 PM", "Jan 8, 2025, 7:45:59 PM"
+        expect(page.locator("#rows .times")).to_have_text(f"Timestamp {timestamp}Stored {stored}")
         facts = page.locator("#document dl").first
-        expect(facts).to_contain_text("TimestampJan 8, 2025, 6:30:03 PM")
-        expect(facts).to_contain_text("StoredJan 8, 2025, 7:45:59 PM")
-
-
-def test_the_page_says_that_it_is_a_stand_in(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    expect(page.locator("header")).to_contain_text("A stand-in for Dust on this machine.")
+        expect(facts).to_contain_text(f"Timestamp{timestamp}Stored{stored}")
 
 
 MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
@@ -234,54 +216,19 @@ def test_only_web_addresses_are_links_and_they_tell_nothing_of_where_they_are(
     assert link.inner_text() == "example.com"
 
 
-@pytest.mark.parametrize(
-    "markup",
-    [
-        "document.body.innerHTML = '<b>x</b>'",
-        "document.write('<b>x</b>')",
-        "document.createElement('script').text = '1'",
-    ],
-)
-def test_the_browser_refuses_to_make_markup_or_a_script_of_text(
-    browser: Browser, dust: LocalDust, markup: str
-) -> None:
-    """The policy holds where the page's script should ever forget to."""
-    page = browser.new_page()
-    visit(page, dust)
-    outcome = page.evaluate(
-        "code => { try { new Function(code)(); return 'ran' } catch (e) { return e.name } }",
-        markup,
-    )
-    assert outcome != "ran"
-    page.context.close()
-
-
-def test_a_text_that_looks_like_the_layout_is_not_lost(page: Page, dust: LocalDust) -> None:
-    """Neither brackets, nor what looks like a name, nor a line separator within a string."""
-    record = {"a": "}", "]": "{", "b": ["]", '"c": 1', "d\u2028e,"], 'f": g': "h"}
-    dust.put("a", text=json.dumps(record, indent=2, ensure_ascii=False))
-    visit(page, dust, "#id=a")
-    assert shown_fields(page) == list(expected_fields(record))
-
-
 def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: LocalDust) -> None:
+    """Also with texts that look like the layout, and with a line separator in a text."""
     text = (
         '{\n  "b": 10.50,\n  "2": 12345678901234567890,\n  "1": "one\\ntwo",\n  "e": {},\n'
-        '  "deep": [\n    [\n      true,\n      null\n    ]\n  ]\n}'
+        '  "deep": [\n    [\n      true,\n      null\n    ]\n  ],\n'
+        '  "a": "}",\n  "]": "{",\n  "c": [\n    "]",\n    "\\"c\\": 1",\n    "d\u2028e,"\n  ],\n'
+        '  "f\\": g": "h"\n}'
     )
     dust.put("a", text=text)
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("a")
-    assert shown_fields(page) == [
-        ("b", "10.50"),
-        ("2", "12345678901234567890"),
-        ("1", "one\ntwo"),
-        ("e", "{}"),
-        ("deep", ""),
-        ("•", ""),
-        ("•", "true"),
-        ("•", "null"),
-    ]
+    record = json.loads(text, parse_int=str, parse_float=str)
+    assert shown_fields(page) == list(expected_fields(record))
     page.get_by_text("As an agent reads it").click()
     assert page.locator("#document pre").inner_text() == text
 
@@ -337,13 +284,17 @@ def test_the_plot_says_what_it_counts(page: Page) -> None:
         expect(page.locator("figure")).to_contain_text("so a burst appears as a block.")
         expect(page.locator("figure")).to_contain_text("The other two counts cover 5 minutes.")
         expect(page.locator("#plot .limit")).to_have_count(1)
+        expect(page.locator("#plot .deletes")).to_have_count(0)
+        dust.store.activity[dust.config["workspace_id"]].count("delete")
+        expect(page.locator("#plot .deletes")).to_have_count(1)
+        expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_the_plot_says_that_the_rate_limit_is_off(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    expect(page.locator("figure")).to_contain_text("The rate limit is off.")
     for _ in range(3):
         dust.store.activity[dust.config["workspace_id"]].count("upsert")
+    visit(page, dust)
+    expect(page.locator("figure")).to_contain_text("The rate limit is off.")
     expect(page.locator("#legend")).to_contain_text("3 upserts in the last 60 s")
     expect(page.locator("#scale")).to_have_text("3")
     expect(page.locator("#plot .limit")).to_have_count(0)
@@ -358,14 +309,6 @@ def test_the_page_says_what_the_last_sync_did(page: Page, dust: LocalDust) -> No
     shown = page.locator("#last-sync")
     expect(shown).to_contain_text("Last sync, started ")
     expect(shown).to_contain_text("1 document sent, 1 left as they were, 0 deleted")
-
-
-def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    assert page.locator("#plot .deletes").count() == 0
-    dust.store.activity[dust.config["workspace_id"]].count("delete")
-    expect(page.locator("#plot .deletes")).to_have_count(1)
-    expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
@@ -478,47 +421,6 @@ def test_the_strip_of_streams_fades_where_it_goes_on(page: Page, dust: LocalDust
     ends = page.locator("#streams, #streams li:last-child")
     right, last = ends.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
     assert last < right - 63
-
-
-# Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.
-CONTRASTS = """() => {
-  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => {
-    pixel.clearRect(0, 0, 1, 1);
-    pixel.fillStyle = colour;
-    pixel.fillRect(0, 0, 1, 1);
-    return [...pixel.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (element) => {
-    const colour = rgba(getComputedStyle(element).backgroundColor);
-    return colour[3] || !element.parentElement ? colour : ground(element.parentElement);
-  };
-  return [...document.querySelectorAll("body *")]
-    .filter((one) => one.checkVisibility())
-    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-    .map((one) => {
-      const both = [rgba(getComputedStyle(one).color), ground(one)].map(luminance);
-      return [one.textContent, (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05)];
-    });
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_word_stands_out_from_its_ground(page: Page, dust: LocalDust, scheme: Any) -> None:
-    """At least 4.5 to 1, which WCAG 2 asks for at level AA."""
-    text = '{\n  "number": 1,\n  "word": "find me"\n}'
-    dust.put("a", tags=["x"], text=text, source_url="https://example.com")
-    page.emulate_media(color_scheme=scheme)
-    visit(page, dust, "#search=find&id=a")
-    expect(page.locator("mark")).to_be_visible()
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) > 20
-    assert [(shown, ratio) for shown, ratio in contrasts if ratio < 4.5] == []
 
 
 def test_several_data_sources_are_chosen_from(page: Page) -> None:

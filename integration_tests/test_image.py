@@ -37,7 +37,7 @@ class Image:
 
 
 def build(context: Path, root: Path, bin_: Path) -> Image:
-    """Follow the Dockerfile line by line; what it does with a line it does not know is fail."""
+    """Follow the Dockerfile line by line. Fails at an instruction that it does not know."""
     image = Image(root, bin_, root)
     parsed = DockerfileParser(path=str(context / "Dockerfile"))
     for line in parsed.structure:
@@ -128,26 +128,26 @@ def test_spec_check_and_write_run_as_on_the_platform(
     image: Image, dust: LocalDust, tmp_path: Path
 ) -> None:
     how = as_the_platform_runs_it(image, tmp_path)
-    before = sorted(path for path in image.root.rglob("*") if "__pycache__" not in path.parts)
+    before = files(image)
 
     spec = connector.run("spec", **how)
     check = connector.check(dust.config, **how)
-    run = connector.write(
-        dust.config,
-        USERS,
-        [record("users", {"id": 1}), state(1)],
-        **how,
-    )
+    run = connector.write(dust.config, USERS, [record("users", {"id": 1}), state(1)], **how)
 
     assert [message["type"] for message in spec.messages] == ["SPEC"]
     assert check.status == {"status": "SUCCEEDED"}
     assert run.exit_code == 0, run.stderr
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
-    # Its user may write nowhere but where the platform tells.
+    # Its user may write nowhere else.
     assert list(tmp_path.iterdir()) == []
-    after = sorted(path for path in image.root.rglob("*") if "__pycache__" not in path.parts)
-    assert after == before
+    assert files(image) == before
+
+
+def files(image: Image) -> set[Path]:
+    """Return the files that the image has in its folder."""
+    paths = (path for path in image.folder.rglob("*") if "__pycache__" not in path.parts)
+    return {path.relative_to(image.folder) for path in paths if path.is_file()}
 
 
 @pytest.mark.parametrize("image", [FROM_PYPI], indirect=True)
@@ -178,20 +178,13 @@ def test_both_entry_points_are_the_same(image: Image) -> None:
 
 
 def test_the_image_holds_the_connector_alone(image: Image) -> None:
-    files = {path.relative_to(image.folder) for path in image.folder.rglob("*") if path.is_file()}
-    top = {path.parts[0] for path in files}
+    top = {path.parts[0] for path in files(image)}
     assert top == {"main.py", "destination_dust", "requirements.txt", "constraints.txt"}
 
 
 def test_the_dockerfile_passes_hadolint() -> None:
-    hadolint = Path(sys.executable).parent / "hadolint"
-    done = subprocess.run(
-        [hadolint, "--no-color", "Dockerfile"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    hadolint = [Path(sys.executable).parent / "hadolint", "--no-color", "Dockerfile"]
+    done = subprocess.run(hadolint, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

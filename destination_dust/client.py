@@ -247,17 +247,17 @@ class DustClient:
     def _try_once(
         self, task: _Task, route: str, *, read_timeout_s: float | None = None
     ) -> Response | Failure:
-        response = self._transport.exchange(
+        result = self._transport.exchange(
             task.method,
             self._paths[route] + task.path,
             task.body,
             read_timeout_s=read_timeout_s or self._read_timeout_s,
         )
-        result = response
-        if isinstance(response, Response):
-            self._start.note_date(response.date_ms)
-            if not (response.status in SUCCESSES and task.is_done(response.json)):
-                result = Failure.of(response)
+        if isinstance(result, Response):
+            if result.status in SUCCESSES and task.is_done(result.json):
+                self._start.note_date(result.date_ms)
+            else:
+                result = Failure.of(result)
         if task.takes_slot and not (isinstance(result, Failure) and result.is_rate_limited):
             # Dust may have counted a failed upsert as well.
             self._pacer.count()

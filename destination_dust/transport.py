@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -65,6 +64,8 @@ class Transport:
         self._environment = self._session.merge_environment_settings(
             base_url, proxies={}, stream=True, verify=None, cert=None
         )
+        # Prepared once and then copied: preparing each would cost a fifth of a record's CPU.
+        self._prepared = self._session.prepare_request(requests.Request("GET", base_url))
         self._proxy = _proxy_for(base_url, self._environment["proxies"])
         bundle = self._environment["verify"]
         self._bundle_variable: str | None = None
@@ -106,13 +107,8 @@ class Transport:
             date_ms=_date_ms(response.headers.get("Date")),
         )
 
-    @cached_property
-    def _any_request(self) -> requests.PreparedRequest:
-        return self._session.prepare_request(requests.Request("GET", self._base_url))
-
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
-        # A copy, since preparing each request would cost a fifth of a record's CPU.
-        request = self._any_request.copy()
+        request = self._prepared.copy()
         request.method, request.url = method, self._base_url + path
         if body is not None:
             request.headers["Content-Type"] = "application/json"

@@ -18,6 +18,7 @@ from dockerfile_parse import DockerfileParser
 from integration_tests import connector
 from integration_tests.connector import ROOT, USERS, environments, record, state
 from integration_tests.local_dust import LocalDust
+from integration_tests.test_certificates import Authority, bundle_of, serving
 
 
 @dataclass
@@ -148,6 +149,17 @@ def files(image: Image) -> set[Path]:
     """Return the files that the image has in its folder."""
     paths = (path for path in image.folder.rglob("*") if "__pycache__" not in path.parts)
     return {path.relative_to(image.folder) for path in paths if path.is_file()}
+
+
+def test_certificates_of_a_companys_tls_proxy_are_trusted(image: Image, tmp_path: Path) -> None:
+    """Many are not strict RFC 5280, which the image's Python 3.13 asks for by default."""
+    company = Authority(is_critical=False)
+    how = as_the_platform_runs_it(image, tmp_path)
+    how["REQUESTS_CA_BUNDLE"] = bundle_of(company, tmp_path)
+    with serving(tmp_path, company.sign()) as address:
+        config = {**LocalDust().config, "base_url": f"https://{address}"}
+        check = connector.check(config, **how)
+    assert check.status == {"status": "SUCCEEDED"}
 
 
 @pytest.mark.parametrize("image", [FROM_PYPI], indirect=True)

@@ -15,7 +15,7 @@ import requests
 from blake3 import blake3
 
 from integration_tests.connector import ROOT
-from integration_tests.exchanges import Answer, Exchange, read_exchanges
+from integration_tests.exchanges import Exchange, Response, read_exchanges
 from integration_tests.local_dust import UNLIMITED, ApiKey, DataSource, LocalDust, Options
 from integration_tests.local_dust.store import DustRefusal, DustStore
 
@@ -68,17 +68,17 @@ EXCHANGES = list(read_exchanges())
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, Answer]:
+def responses() -> dict[str, Response]:
     """The responses of one fresh local Dust to the requests of all exchanges, at their times."""
     now_ms = [0]
     with LocalDust(Options(now_ms=lambda: now_ms[0])) as dust:
-        answers = {}
+        responses = {}
         for exchange in EXCHANGES:
-            body = exchange.answer.body
+            body = exchange.response.body
             document = body.get("document", {}) if isinstance(body, dict) else {}
             now_ms[0] = document.get("created", 0)
-            answers[exchange.name] = exchange.repeat(dust)
-    return answers
+            responses[exchange.name] = exchange.repeat(dust)
+    return responses
 
 
 def shape(value: Any) -> Any:
@@ -112,10 +112,10 @@ def hashes(body: Any) -> Iterator[tuple[str | None, str]]:
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.name)
 def test_the_local_dust_responds_as_dust_does(
-    answers: dict[str, Answer], exchange: Exchange
+    responses: dict[str, Response], exchange: Exchange
 ) -> None:
     """Only ids, times and wording may differ."""
-    got, expected = answers[exchange.name], exchange.answer
+    got, expected = responses[exchange.name], exchange.response
     assert (got.status, got.content_type) == (expected.status, expected.content_type)
     assert codes(got.body) == codes(expected.body)
     assert shape(got.body) == shape(expected.body)
@@ -126,7 +126,7 @@ def test_the_local_dust_responds_as_dust_does(
 
 def test_the_exchanges_hold_each_kind_of_response() -> None:
     assert len({exchange.name for exchange in EXCHANGES}) == len(EXCHANGES) == 45
-    assert {exchange.answer.status for exchange in EXCHANGES} == {200, 400, 401, 404, 500}
+    assert {exchange.response.status for exchange in EXCHANGES} == {200, 400, 401, 404, 500}
 
 
 # Who may do what.
@@ -193,9 +193,9 @@ def test_rights_are_checked_in_dusts_order(
 ) -> None:
     """Each of these would be refused by the later checks as well."""
     with LocalDust(Options(api_keys={"sk-1": key}, data_sources=(source,))) as dust:
-        answer = ask(dust, method, f"{DOCUMENTS}/a", json={"text": "t"})
-    assert answer.status_code == status
-    assert said in answer.json()["error"]["message"]
+        response = ask(dust, method, f"{DOCUMENTS}/a", json={"text": "t"})
+    assert response.status_code == status
+    assert said in response.json()["error"]["message"]
 
 
 # What an upsert leaves.
@@ -250,15 +250,15 @@ def test_the_hash_covers_dusts_own_tags_which_stay_and_are_never_shown(local: Lo
 def test_created_and_the_date_of_a_response_are_by_the_same_clock() -> None:
     with LocalDust(Options(now_ms=lambda: NOW_MS)) as dust:
         dust.put("a")
-        answer = ask(dust, path="/")
+        response = ask(dust, path="/")
     document = dust.documents["a"]
     assert document["created"] == document["timestamp"] == NOW_MS
-    assert answer.headers["Date"] == "Wed, 08 Jan 2025 19:45:59 GMT"
+    assert response.headers["Date"] == "Wed, 08 Jan 2025 19:45:59 GMT"
 
 
 def test_a_body_that_is_not_declared_as_json_is_not_read(local: LocalDust) -> None:
-    answer = ask(local, "POST", f"{DOCUMENTS}/a", data=b'{"text":"t"}')
-    assert "`text` or `section` must be provided" in answer.json()["error"]["message"]
+    response = ask(local, "POST", f"{DOCUMENTS}/a", data=b'{"text":"t"}')
+    assert "`text` or `section` must be provided" in response.json()["error"]["message"]
 
 
 INVALID = (400, "invalid_request_error")
@@ -308,9 +308,9 @@ def listed(dust: LocalDust, query: str) -> list[str]:
     """Return the ids of a list of all documents, in its order."""
     path = DOCUMENTS.replace("w1", "{workspace_id}").replace("vlt_1", "{space_id}")
     path = path.replace("dts_1", "{data_source_id}").format(**dust.config)
-    answer = ask(dust, path=f"{path}?{query}", key=dust.config["api_key"]).json()
-    assert answer["total"] == len(dust.documents)
-    return [document["document_id"] for document in answer["documents"]]
+    response = ask(dust, path=f"{path}?{query}", key=dust.config["api_key"]).json()
+    assert response["total"] == len(dust.documents)
+    return [document["document_id"] for document in response["documents"]]
 
 
 def fill(dust: LocalDust, timestamps: Iterable[int]) -> None:

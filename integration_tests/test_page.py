@@ -194,11 +194,11 @@ def test_a_check_is_not_a_sync_and_changes_nothing(dust: LocalDust) -> None:
 
 def test_only_the_pages_own_script_and_style_may_run(dust: LocalDust) -> None:
     """Each by the digest of what is in the page, and nothing from anywhere else."""
-    answer = requests.get(dust.config["base_url"], timeout=10)
-    directives = answer.headers["Content-Security-Policy"].split("; ")
+    response = requests.get(dust.config["base_url"], timeout=10)
+    directives = response.headers["Content-Security-Policy"].split("; ")
     policy = dict(directive.split(" ", 1) for directive in directives)
     for element in ("script", "style"):
-        (content,) = re.findall(f"<{element}>(.*?)</{element}>", answer.text, re.DOTALL)
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", response.text, re.DOTALL)
         digest = b64encode(sha256(content.encode()).digest()).decode()
         assert policy[f"{element}-src"] == f"'sha256-{digest}'"
     assert policy["default-src"] == "'none'"

@@ -19,7 +19,7 @@ _FILE = Path(__file__).parent / "dust_exchanges.jsonl"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came back. The body is parsed when it is JSON, a text otherwise."""
 
     status: int
@@ -39,9 +39,9 @@ class Exchange:
     path: str
     authorization: str | None
     body: Any
-    answer: Answer
+    response: Response
 
-    def repeat(self, dust: LocalDust) -> Answer:
+    def repeat(self, dust: LocalDust) -> Response:
         """Return a local Dust's response to the same request."""
         config = dust.config
         ids = {name: config[f"{name}_id"] for name in ("workspace", "space", "data_source")}
@@ -58,12 +58,12 @@ class Exchange:
         )
         content_type = got.headers["Content-Type"].partition(";")[0]
         is_json = content_type == "application/json"
-        return Answer(got.status_code, content_type, got.json() if is_json else got.text)
+        return Response(got.status_code, content_type, got.json() if is_json else got.text)
 
 
 def read_exchanges() -> Iterator[Exchange]:
     """Yield the exchanges of the file, in its order."""
     for line in _FILE.read_text(encoding="utf-8").splitlines():
         exchange = json.loads(line)
-        answer = Answer(**exchange["answer"])
-        yield Exchange(name=exchange["name"], **exchange["request"], answer=answer)
+        response = Response(**exchange["answer"])
+        yield Exchange(name=exchange["name"], **exchange["request"], response=response)

@@ -1,4 +1,4 @@
-"""A small Dust on this machine that answers as the live one does, to sync into and to test with."""
+"""A small Dust on this machine that responds as the live one does, for tests and trials."""
 
 from integration_tests.local_dust.faults import Fault, random_faults
 from integration_tests.local_dust.options import UNLIMITED, ApiKey, DataSource, Options

@@ -25,7 +25,7 @@ from integration_tests.local_dust.server import ROUTE_STYLES, LocalDust
 
 
 def main() -> None:
-    """Serve until interrupted, on the port and with the contents that the options say."""
+    """Serve until interrupted."""
     parser = argparse.ArgumentParser(
         prog="python -m integration_tests.local_dust", description=__doc__.partition("\n")[0]
     )
@@ -44,13 +44,13 @@ def main() -> None:
         help=f"repeatable; default: {WORKSPACE_ID}/{SPACE_ID}/{DATA_SOURCE_ID}",
     )
     parser.add_argument(
-        "--upserts", type=int, default=120, help="allowed per window; default: %(default)s"
+        "--upserts", type=int, default=120, help="upserts per window; default: %(default)s"
     )
     parser.add_argument(
-        "--window", type=float, default=60.0, help="of the rate limit, in s; default: %(default)s"
+        "--window", type=float, default=60.0, help="window in seconds; default: %(default)s"
     )
     parser.add_argument(
-        "--latency", type=float, default=0.0, help="of every answer, in s; default: %(default)s"
+        "--latency", type=float, default=0.0, help="seconds per response; default: %(default)s"
     )
     args = parser.parse_args()
     keys = args.key or [f"{API_KEY}:{WORKSPACE_ID}"]
@@ -79,14 +79,14 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nStopped.")
     except OSError as error:
-        parser.exit(1, f"{error.strerror}. Is one running already? --port takes another.\n")
+        parser.exit(1, f"{error.strerror}. Is a local Dust running already? Set another --port.\n")
 
 
 async def _serve(dust: LocalDust) -> None:
     await dust.start()
     url = dust.config["base_url"]
-    print(f"A local Dust listens on {url}; a page there shows what it holds.")
-    print("Settings for the connector (secrets/config.json):")
+    print(f"Local Dust is running. To browse its documents, open {url}/")
+    print("To sync into it, use these settings:")
     print(json.dumps(dust.config, indent=2), flush=True)
     try:
         await asyncio.Event().wait()

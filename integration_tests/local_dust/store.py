@@ -1,4 +1,4 @@
-"""What Dust does with a request, apart from HTTP: who may, what is refused, what is kept."""
+"""What Dust does with a request, apart from HTTP: rights, limits, and what it stores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import ada_url
 
-from integration_tests.local_dust import answers
+from integration_tests.local_dust import responses
 from integration_tests.local_dust.activity import Activity
 from integration_tests.local_dust.documents import (
     Document,
@@ -39,8 +39,8 @@ _UPSERT_FIELDS: dict[str, tuple[type, ...]] = {
 }
 
 
-class DustRefusal(Exception):  # noqa: N818 - it is an answer
-    """An answer with Dust's error envelope; `data_source_error` is what its engine said, if any."""
+class DustRefusal(Exception):  # noqa: N818 - it is a response
+    """A response with Dust's error envelope, and with the `data_source_error` of its engine."""
 
     def __init__(
         self, status: int, type_: str, message: str, *, data_source_error: Any = None
@@ -71,7 +71,7 @@ class DustStore:
         self._upserts_s: dict[str, deque[float]] = defaultdict(deque)
 
     def authenticate(self, authorization: str | None, workspace_id: str) -> ApiKey:
-        """Return the key of an Authorization header, when it is one of the workspace."""
+        """Return the key in an Authorization header, if it belongs to the workspace."""
         if authorization is None:
             raise DustRefusal(
                 401,
@@ -121,13 +121,13 @@ class DustStore:
     def list_documents(
         self, source: DataSource, limit: int, offset: int, ids: list[str]
     ) -> dict[str, Any]:
-        """Return the answer to a list; `total` counts what the ids leave out, too."""
+        """Return the response to a list. `total` counts all documents, whatever the ids."""
         documents = self.documents[source]
-        page = [answers.listed(document) for document in documents.page(limit, offset, ids)]
+        page = [responses.listed(document) for document in documents.page(limit, offset, ids)]
         return {"documents": page, "total": len(documents)}
 
     def read(self, source: DataSource, id_: str) -> dict[str, Any]:
-        """Return the answer to a read, with the whole text."""
+        """Return the response to a read, with the whole text."""
         document = self.documents[source].get(id_)
         if document is None:
             raise DustRefusal(
@@ -139,12 +139,12 @@ class DustStore:
                     "message": f"No document found for id `{id_}`",
                 },
             )
-        return {"document": answers.read(document)}
+        return {"document": responses.read(document)}
 
     def delete(
         self, source: DataSource, key: ApiKey, id_: str, connection: int = 0
     ) -> dict[str, Any]:
-        """Drop a document, if it is there, and return the answer."""
+        """Delete a document if there is one, and return the response."""
         _validate_rights(source, key)
         if self.documents[source].pop(id_, None):
             self.last_syncs[source].note_delete(connection, self.options.now_ms())
@@ -159,9 +159,9 @@ class DustStore:
         body: dict[str, Any],
         connection: int = 0,
     ) -> dict[str, Any]:
-        """Keep a document whose body has passed `validate_body`, and return the answer.
+        """Store a document whose body has passed `validate_body`, and return the response.
 
-        The checks come in Dust's order. What Dust would only put in a queue is kept at once.
+        The checks are in Dust's order. An asynchronous upsert is stored at once, too.
         """
         _validate_rights(source, key)
         self.last_syncs[source].note_upsert(connection, self.options.now_ms())
@@ -183,13 +183,13 @@ class DustStore:
         _validate_for_index(document)
         if body.get("async"):
             return {"document": {"document_id": id_}}
-        show = answers.light if body.get("light_document_output") else answers.whole
-        return {"document": show(document), "data_source": answers.data_source(source)}
+        show = responses.light if body.get("light_document_output") else responses.whole
+        return {"document": show(document), "data_source": responses.data_source(source)}
 
     def put(
         self, source: DataSource, id_: str, body: dict[str, Any], system_tags: Iterable[str] = ()
     ) -> None:
-        """Keep a document as Dust itself would write it: no right, limit or rule is checked."""
+        """Store a document without checking rights, limits or rules."""
         self.documents[source][id_] = stored_document(source, id_, body, self.options, system_tags)
 
     def _tags(self, source: DataSource, id_: str) -> list[str]:
@@ -238,7 +238,7 @@ def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
 
 
 def validate_body(body: Any) -> dict[str, Any]:
-    """Return the upsert body when it has the shape that Dust's schema asks for."""
+    """Return the body of an upsert, if it matches Dust's schema."""
     if not isinstance(body, dict):
         raise _invalid_request("Invalid request body: Expected object.")
     for name, kinds in _UPSERT_FIELDS.items():
@@ -297,7 +297,7 @@ def _validate_tags(tags: list[str]) -> None:
 
 
 def _validate_for_engine(document: Document) -> None:
-    """Refuse what Dust's own checks let through to its engine and database."""
+    """Refuse what only Dust's engine and database refuse."""
     if document["timestamp"] > MAX_TIMESTAMP_MS:
         raise _engine_error("timestamp: number out of range")
     texts = (document["document_id"], document["title"], *document["tags"])
@@ -306,7 +306,7 @@ def _validate_for_engine(document: Document) -> None:
 
 
 def _validate_for_index(document: Document) -> None:
-    """Refuse what the search index does not take: by then the document is stored."""
+    """Refuse what the search index refuses. By then the document is stored."""
     if len(document["document_id"].encode()) > MAX_ID_BYTES:
         raise _engine_error("Failed to index node: id is too long")
 

@@ -269,7 +269,7 @@ async def _sent_json(request: web.Request) -> Any:
     try:
         return orjson.loads(await request.read())
     except orjson.JSONDecodeError:
-        raise DustRefusal(400, "invalid_request_error", "Malformed JSON in request body") from None
+        raise DustRefusal("invalid_request_error", "Malformed JSON in request body") from None
 
 
 def _json(content: Any, status: int = 200) -> web.Response:

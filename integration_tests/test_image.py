@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shlex
 import shutil
@@ -166,20 +165,6 @@ def test_certificates_of_a_companys_tls_proxy_are_trusted(image: Image, tmp_path
 def test_the_constraints_pin_all_that_the_image_installs(image: Image) -> None:
     installed = environments.installed_in(image.bin_).splitlines()
     assert sorted(installed) == sorted(lines_of("constraints.txt"))
-
-
-def test_dependencies_come_before_the_code_and_are_pinned() -> None:
-    lines = [
-        (line["instruction"], shlex.split(line["value"]))
-        for line in DockerfileParser(path=str(ROOT / "Dockerfile")).structure
-        if line["instruction"] in ("COPY", "RUN")
-    ]
-    assert [instruction for instruction, _ in lines] == ["COPY", "RUN", "COPY", "COPY"]
-    (_, dependencies), (_, install), *_ = lines
-    assert dependencies == ["requirements.txt", "constraints.txt", "./"]
-    options = dict(itertools.pairwise(install))
-    assert options["--requirement"] == "requirements.txt"
-    assert options["--constraint"] == "constraints.txt"
 
 
 def test_both_entry_points_are_the_same(image: Image) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import subprocess
 import sys
@@ -163,15 +162,6 @@ def test_only_loopback_names_are_served(
 ) -> None:
     """A website whose own name leads to this machine reads no records (DNS rebinding)."""
     assert ask(local, path=path, headers={"Host": host}).status_code == status
-
-
-@pytest.mark.parametrize(
-    ("style", "statuses"), [("underscore", [200, 404]), ("hyphen", [404, 200]), ("both", [200] * 2)]
-)
-def test_the_route_style_is_an_option(style: str, statuses: list[int]) -> None:
-    with LocalDust(OPTIONS, route_style=style) as dust:
-        paths = [DOCUMENTS, DOCUMENTS.replace("data_sources", "data-sources")]
-        assert [ask(dust, path=path).status_code for path in paths] == statuses
 
 
 READ_ONLY = ApiKey("w1", can_write=False)
@@ -368,18 +358,6 @@ LONG = "1" * 5000
 )
 def test_limit_and_offset_are_natural_numbers(local: LocalDust, query: str) -> None:
     assert error_of(ask(local, path=f"{DOCUMENTS}?{query}")) == INVALID
-
-
-def test_the_list_stays_sorted_while_documents_come_and_go(dust: LocalDust) -> None:
-    source = random.Random(1)
-    for size in (300, 100):
-        fill(dust, (source.choice([1, 2, 3]) * 10**12 for _ in range(size)))
-    for id_ in range(0, 300, 3):
-        del dust.documents[str(id_)]
-    page = dust.documents.page(limit=1000, offset=0)
-    assert sorted(page, key=lambda document: -document["timestamp"]) == page
-    assert {document["document_id"] for document in page} == set(dust.documents)
-    assert len(page) == len(dust.documents) == 200
 
 
 def test_equal_timestamps_are_listed_in_no_meaningful_order(dust: LocalDust) -> None:

@@ -51,19 +51,12 @@ def test_metadata_is_valid(validator: jsonschema.Draft7Validator) -> None:
     assert str(UUID(METADATA["data"]["definitionId"])) == METADATA["data"]["definitionId"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"releaseDate": "today"}, "'today' is not a 'date'"),
-        ({"remoteRegistries": {"pypi": {"enabled": True}}}, "'packageName' is a required property"),
-    ],
-    ids=["format", "reference"],
-)
-def test_metadata_that_is_not_valid_would_be_found(
-    validator: jsonschema.Draft7Validator, change: dict[str, Any], message: str
-) -> None:
-    changed = {**METADATA, "data": {**METADATA["data"], **change}}
-    assert [error.message for error in validator.iter_errors(changed)] == [message]
+def test_invalid_metadata_would_be_found(validator: jsonschema.Draft7Validator) -> None:
+    """Also in a part of the schema that is referred to, and by its format."""
+    change = {"releaseDate": "today", "remoteRegistries": {"pypi": {"enabled": True}}}
+    errors = validator.iter_errors({**METADATA, "data": {**METADATA["data"], **change}})
+    found = {"'today' is not a 'date'", "'packageName' is a required property"}
+    assert {error.message for error in errors} == found
 
 
 def test_the_platform_may_refresh_streams_and_reach_dust() -> None:

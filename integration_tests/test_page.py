@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from integration_tests.local_dust import UNLIMITED, LocalDust, Options, page
+from integration_tests.local_dust import LocalDust, Options, page
 from integration_tests.local_dust.activity import SHOWN_S, Activity
 from integration_tests.local_dust.page import ROWS
 from unit_tests.clock import Clock
@@ -98,12 +98,6 @@ def test_what_is_not_there_is_not_shown(
     assert ask(dust, path, **query).status_code == status
 
 
-def test_a_document_is_shown_in_full_or_as_null(dust: LocalDust) -> None:
-    dust.put("a", text="t")
-    assert ask(dust, "document", id="a").json() == dust.documents["a"]
-    assert ask(dust, "document", id="b").json() is None
-
-
 def test_each_change_gives_another_version(dust: LocalDust) -> None:
     versions = [dust.documents.version]
     for change in (dust.put, dust.put, dust.documents.pop):
@@ -130,17 +124,6 @@ def test_activity_counts_the_upserts_of_the_window_and_the_rest_by_the_second() 
     assert shown["refusals"] == [0] * (SHOWN_S - 2) + [1, 0]
 
 
-def test_activity_keeps_what_a_window_reaches_back_to_and_nothing_before() -> None:
-    clock = Clock()
-    activity = Activity(window_s=60, clock=clock)
-    activity.count("upsert")
-    clock.sleep(SHOWN_S + 59 - 1)
-    activity.count("delete")
-    assert activity.shown()["used"] == [1] + [0] * (SHOWN_S - 1)
-    clock.sleep(1)
-    assert activity.shown()["used"] == [0] * SHOWN_S
-
-
 def test_upserts_refusals_and_deletes_are_counted() -> None:
     """As the limit counts them: an upsert that is refused for its content has taken a slot."""
     with LocalDust(Options(upserts_per_window=2)) as dust, requests.Session() as session:
@@ -152,11 +135,6 @@ def test_upserts_refusals_and_deletes_are_counted() -> None:
     assert (shown["limit"], shown["window_s"]) == (2, 60)
     assert max(shown["used"]) == 2
     assert (sum(shown["refusals"]), sum(shown["deletes"])) == (1, 1)
-
-
-def test_a_lifted_limit_is_null() -> None:
-    with LocalDust(Options(upserts_per_window=UNLIMITED)) as dust:
-        assert ask(dust, "activity").json()["limit"] is None
 
 
 def test_the_last_sync_sent_left_and_deleted_documents() -> None:

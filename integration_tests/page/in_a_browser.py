@@ -22,16 +22,6 @@ from integration_tests.connector.messages import USERS, catalog, record, stream
 from integration_tests.local_dust import DataSource, LocalDust, Options
 from integration_tests.sample import MESSAGES, read_catalog
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE_WIDTH = 320
 
 
@@ -39,7 +29,9 @@ PHONE_WIDTH = 320
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, with an empty profile."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 

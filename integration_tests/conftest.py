@@ -7,7 +7,6 @@ import pytest
 
 from integration_tests.local_dust import LocalDust, Options
 
-
 # They start first. Otherwise a worker could be left with one of them when the others are done.
 SLOWEST = (
     "test_kills.py",

@@ -25,7 +25,6 @@ NULLED_FIELD = (
 )
 DATES = '{"id":1,"born":"0044-03-15 BC","seen":"23:59:60.999+14:00","at":"+10000-01-01"}'
 NUMBERS = '{"id":2,"n":99999999999999999999999999999999.1,"b":false,"u":[1,"1",null,{"x":1}]}'
-SPECIAL = '{"_id":"a2","d":{"agent:os":"x","f+1":1,"é":2,"Foo.Bar":3}}'
 
 
 def records(name: str, *data: str) -> list[bytes]:
@@ -51,15 +50,6 @@ SHAPES: dict[str, tuple[Message, list[bytes], dict[str, str]]] = {
             "users-3": '{"id":3,"b":[{"c":1.50}]}',
         },
     ),
-    "null, missing and empty": (
-        USERS,
-        records("users", '{"id":1,"note":null}', '{"id":2}', '{"id":3,"note":""}'),
-        {
-            "users-1": '{"id":1,"note":null}',
-            "users-2": '{"id":2}',
-            "users-3": '{"id":3,"note":""}',
-        },
-    ),
     "a field that the source has nulled": (
         USERS,
         [NULLED_FIELD],
@@ -74,11 +64,6 @@ SHAPES: dict[str, tuple[Message, list[bytes], dict[str, str]]] = {
         USERS,
         records("users", r'{"id":1,"s":"\" \\ \/ \n \u0000 \\u0000 \u0101 \u2028 \ud83d\ude00 ά"}'),
         {"users-1": '{"id":1,"s":"\\" \\\\ / \\n \\u0000 \\\\u0000 ā \u2028 😀 ά"}'},
-    ),
-    "special characters in names": (
-        catalog(stream("crm:Deals!open?", "_id")),
-        records("crm:Deals!open?", SPECIAL),
-        {"crm_Deals_open_-a2-e186b2152d8c47b3": SPECIAL},
     ),
     "names that look alike": (
         catalog(*(stream(name, "id") for name in ALIKE)),
@@ -163,11 +148,6 @@ SHAPES: dict[str, tuple[Message, list[bytes], dict[str, str]]] = {
             '{"id":3,"back":true}',
         ),
         {"users-3": '{"id":3,"back":true}'},
-    ),
-    "a deletion under append": (
-        catalog(stream("users", "id", mode="append")),
-        records("users", '{"id":1}', '{"id":1,"_ab_cdc_deleted_at":"2026-11-24"}'),
-        {"users-1": '{"id":1,"_ab_cdc_deleted_at":"2026-11-24"}'},
     ),
 }
 

@@ -12,20 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from airbyte_cdk.models import (
-    AirbyteConnectionStatus,
-    AirbyteMessage,
-    AirbyteRecordMessage,
-    AirbyteStateBlob,
-    AirbyteStateMessage,
-    AirbyteStateStats,
-    AirbyteStateType,
-    AirbyteStreamState,
-    Status,
-    StreamDescriptor,
-    TraceType,
-    Type,
-)
+from airbyte_cdk.models import AirbyteMessage, AirbyteRecordMessage, Type
 
 from destination_dust.errors import InputError
 from destination_dust.exact_json import Number
@@ -84,7 +71,8 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 def test_a_record_is_read_with_every_digit_and_character() -> None:
     line = (
         rb'{"type":"RECORD","record":{"stream":"users","namespace":"eu","emitted_at":1736365559000,'
-        rb'"data":{"n":18446744073709551616,"d":1.10,"s":"\ud800 \u00e9","b":[true,null]}}}'
+        rb'"data":{"n":18446744073709551616,"d":1.10,"s":"\ud800 \u00e9","b":[true,null]},'
+        rb'"meta":{"changes":[{"field":"x","change":"OF_TOMORROW"}]},"tomorrow":{"a":1}}}'
     )
 
     assert read(line) == [
@@ -119,12 +107,6 @@ def test_emitted_at_may_be_any_integer_of_64_bits(emitted_at: int) -> None:
 
     assert message.record is not None
     assert message.record.emitted_at == emitted_at
-
-
-def test_unknown_fields_and_meta_values_of_a_record_are_ignored() -> None:
-    meta = {"changes": [{"field": "x", "change": "OF_TOMORROW", "reason": "NEW"}], "odd": 1}
-
-    assert read(with_record(meta=meta, tomorrow={"a": 1})) == read(with_record())
 
 
 @pytest.mark.parametrize("field", ["file", "file_reference"])
@@ -183,21 +165,6 @@ def state_line(state: str) -> bytes:
     return f'{{"type":"STATE","state":{state}}}'.encode()
 
 
-def test_a_state_tells_its_stream_and_content() -> None:
-    (message,) = read(
-        state_line(
-            '{"type":"STREAM","sourceStats":{"recordCount":2.0},"stream":{"stream_state":{"a":1},'
-            '"stream_descriptor":{"name":"users","namespace":"eu"}}}'
-        )
-    )
-
-    assert message.state == AirbyteStateMessage(
-        type=AirbyteStateType.STREAM,
-        stream=AirbyteStreamState(StreamDescriptor("users", "eu"), AirbyteStateBlob(a=1)),
-        sourceStats=AirbyteStateStats(2.0),
-    )
-
-
 @pytest.mark.parametrize(
     "state",
     [
@@ -220,28 +187,15 @@ def test_a_state_that_the_cdk_cannot_read_is_acknowledged_and_unread(state: str)
 
 # Traces
 
-
-def test_the_status_of_a_stream_is_read() -> None:
-    status = {"stream_descriptor": {"name": "users", "namespace": "eu"}, "status": "COMPLETE"}
-    trace = {"type": "STREAM_STATUS", "emitted_at": 1.5, "stream_status": status}
-    (message,) = read(orjson.dumps({"type": "TRACE", "trace": trace}))
-
-    assert message.type is Type.TRACE
-    assert message.trace is not None
-    assert message.trace.stream_status is not None
-    assert message.trace.stream_status.status.value == "COMPLETE"
-    assert message.trace.stream_status.stream_descriptor == StreamDescriptor("users", "eu")
-
-
-def test_an_error_of_the_source_is_read() -> None:
-    line = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":5,"error":{"message":"No."}}}'
-    (message,) = read(line)
-
-    assert message.trace is not None
-    assert message.trace.type is TraceType.ERROR
-
-
 STATUS = '"type":"STREAM_STATUS","emitted_at":5,"stream_status":'
+
+
+def test_the_status_of_a_stream_and_an_error_of_the_source_are_read() -> None:
+    status = '{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}'
+    line = f'{{"type":"TRACE","trace":{{{STATUS}{status}}}}}\n'.encode()
+    error = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":5,"error":{"message":"No."}}}'
+
+    assert types(line + error) == ["TRACE", "TRACE"]
 
 
 @pytest.mark.parametrize(
@@ -280,16 +234,6 @@ def test_blank_lines_line_endings_and_a_bom_make_no_difference(
 ) -> None:
     assert read(text) == [*read(RECORD), *read(STATE)]
     assert logged(caplog) == []
-
-
-def test_a_message_is_yielded_before_the_next_line_is_read() -> None:
-    """So a STATE gets out while stdin stays open."""
-
-    def lines() -> Iterator[bytes]:
-        yield STATE + b"\n"
-        pytest.fail("the next line was read")
-
-    assert next(read_messages(lines())).type is Type.STATE
 
 
 @pytest.mark.parametrize(
@@ -539,28 +483,3 @@ def test_a_stdin_that_became_non_blocking_fails_the_sync(monkeypatch: pytest.Mon
         "have been read to the end. Check what the connector's stdin is connected to: it takes the "
         "messages of the source."
     )
-
-
-# Writing
-
-
-def test_a_message_is_flushed_at_once() -> None:
-    (state,) = read(STATE)
-    read_end, write_end = os.pipe()
-    os.set_blocking(read_end, False)
-
-    with os.fdopen(read_end, "rb") as reader, os.fdopen(write_end, "wb") as stdout:
-        write_message(state, stdout)
-        assert reader.readline() == STATE + b"\n"
-
-
-@pytest.mark.parametrize("text", ["two\nlines", "é 😀", None], ids=["newline", "emoji", "null"])
-def test_any_other_message_is_written_as_one_line_of_json(text: str | None) -> None:
-    status = AirbyteConnectionStatus(status=Status.FAILED, message=text)
-    line = written(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
-
-    assert line.endswith(b"}\n")
-    assert line.count(b"\n") == 1
-    assert orjson.loads(line)["type"] == "CONNECTION_STATUS"
-    assert orjson.loads(line)["connectionStatus"]["status"] == "FAILED"
-    assert orjson.loads(line)["connectionStatus"].get("message") == text

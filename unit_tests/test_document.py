@@ -99,6 +99,7 @@ def test_a_record_that_nests_too_deeply_to_be_written_fails_the_sync() -> None:
         pytest.param('{\n  "id": 123456789012345678901234567890\n}', id="huge-integer"),
         pytest.param('{\n  "n": [\n    1.0,\n    1.10,\n    7E+3,\n    -0\n  ]\n}', id="digits"),
         pytest.param('{\n  "n": 1e400\n}', id="beyond-a-double"),
+        pytest.param('{\n  "é": "日本 😀"\n}', id="non-ascii"),
         pytest.param('{\n  "s": "\\ud800 and \\udfff"\n}', id="lone-surrogates"),
         pytest.param('{\n  "a": [],\n  "o": {},\n  "n": null,\n  "t": true\n}', id="empty"),
         pytest.param("{}", id="no-data"),

@@ -1,4 +1,4 @@
-"""A sync whose stdin or stdout is not the quiet pipe it might expect."""
+"""A sync whose stdin or stdout is not an ordinary pipe: non-blocking, closed, full, a terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from integration_tests import connector
-from integration_tests.connector import COMMAND, Run, catalog, record, state, stream
+from integration_tests.connector import COMMAND, USERS, Run, record, state
 from integration_tests.local_dust import LocalDust
 from integration_tests.test_pipe import read_state, send
-
-USERS = catalog(stream("users", "id"))
 
 
 def non_blocking(descriptor: int) -> tuple[str, ...]:
@@ -27,6 +25,17 @@ def non_blocking(descriptor: int) -> tuple[str, ...]:
 def redirected(redirection: str) -> tuple[str, ...]:
     """Return a command that redirects, as a shell does, for the command that follows."""
     return ("sh", "-c", f'exec "$@" {redirection}', "sh")
+
+
+def at_a_terminal() -> tuple[str, ...]:
+    """Return a command that types its stdin, then Ctrl+D, at the terminal of what follows."""
+    code = (
+        "import os, pty, sys; keyboard, terminal = pty.openpty();"
+        "os.write(keyboard, sys.stdin.buffer.read() + bytes([4]));"
+        "os.set_inheritable(keyboard, True); os.dup2(terminal, 0);"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    return (sys.executable, "-c", code)
 
 
 def write(dust: LocalDust, *lines: bytes, prefix: tuple[str, ...]) -> Run:
@@ -68,7 +77,7 @@ def test_whole_lines_leave_through_a_non_blocking_stdout(dust: LocalDust) -> Non
     assert len(run.logs("WARN")) == 2
 
 
-def test_a_closed_stdout_is_a_failure_that_one_line_tells(dust: LocalDust) -> None:
+def test_a_closed_stdout_is_reported_in_one_line(dust: LocalDust) -> None:
     run = write(dust, record("users", {"id": 1}), prefix=redirected(">&-"))
     assert run.exit_code == 1
     assert run.stderr == b"Could not write to stdout: it is closed.\n"
@@ -76,20 +85,18 @@ def test_a_closed_stdout_is_a_failure_that_one_line_tells(dust: LocalDust) -> No
 
 
 @pytest.mark.parametrize(
-    "lines", [[state(1)], [record("users", {"id": 1})]], ids=["state", "log lines only"]
+    "line", [state(1), record("users", {"id": 1})], ids=["state", "log lines only"]
 )
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_stdout_is_a_failure_that_one_line_tells(
-    dust: LocalDust, lines: list[bytes]
-) -> None:
-    run = write(dust, *lines, prefix=redirected(">/dev/full"))
+def test_a_full_disk_is_reported_in_one_line(dust: LocalDust, line: bytes) -> None:
+    run = write(dust, line, prefix=redirected(">/dev/full"))
     assert run.exit_code == 1
     assert run.stderr == b"Could not write to stdout: No space left on device.\n"
 
 
 @pytest.mark.timeout(60)
 def test_a_sync_ends_when_the_reader_of_its_states_is_gone(dust: LocalDust) -> None:
-    """What it would store from then on could not be acknowledged."""
+    """What it stored from then on could not be acknowledged."""
     with connector.writing(dust.config, USERS) as process:
         send(process, record("users", {"id": 1}), state(1))
         assert read_state(process) == state(1) + b"\n"
@@ -105,8 +112,15 @@ def test_a_sync_ends_when_the_reader_of_its_states_is_gone(dust: LocalDust) -> N
 def test_a_sync_with_a_closed_stdin_fails(dust: LocalDust) -> None:
     run = write(dust, prefix=redirected("<&-"))
     assert (run.exit_code, run.stderr) == (1, b"")
-    assert run.error["message"].startswith("Could not read stdin: it is closed. ")
+    assert run.error["message"].startswith("Could not read stdin: it is closed. Check ")
     assert not dust.requests
+
+
+def test_a_terminal_as_stdin_gets_one_line_on_stderr(dust: LocalDust) -> None:
+    run = write(dust, record("users", {"id": 1}), state(1), prefix=at_a_terminal())
+    assert (run.exit_code, run.states) == (0, [state(1)])
+    assert run.stderr == b"Reading Airbyte messages from stdin. Ctrl+D ends the input.\n"
+    assert list(dust.documents) == ["users-1"]
 
 
 def test_a_check_needs_no_stdin(dust: LocalDust) -> None:

@@ -3,24 +3,19 @@ from __future__ import annotations
 import pytest
 
 from destination_dust import exact_json
-from destination_dust.exact_json import MAX_NESTING, Number
-
-
-def nested(levels: int, opening: str = "[", closing: str = "]") -> str:
-    return opening * levels + closing * levels
+from destination_dust.exact_json import Number
 
 
 @pytest.mark.parametrize(
     "literal",
     [
-        pytest.param("0", id="zero"),
         pytest.param("-0", id="negative-zero"),
         pytest.param("9007199254740993", id="beyond-a-double"),
         pytest.param("18446744073709551616", id="beyond-64-bits"),
         pytest.param("9" * 5000, id="longer-than-python-converts"),
         pytest.param("1.10", id="trailing-zero"),
         pytest.param("0." + "1234567890" * 10, id="long-decimal"),
-        pytest.param("1e400", id="no-infinity"),
+        pytest.param("1e400", id="beyond-the-largest-double"),
         pytest.param("-1.5E-7", id="exponent"),
     ],
 )
@@ -29,14 +24,10 @@ def test_a_number_keeps_every_digit(literal: str) -> None:
     assert exact_json.dumps(exact_json.loads(f'{{"n":[{literal}]}}')) == f'{{"n":[{literal}]}}'
 
 
-def test_values_that_are_no_numbers_are_read_as_in_python() -> None:
-    value = exact_json.loads(' {"a": [true, false, null], "b": {"c": "d\\n\\u00e9"}} ')
+def test_other_values_are_read_as_usual() -> None:
+    text = ' {"a": [true, false, null], "b": "first", "b": {"c": "d\\n\\u00e9"}} '
 
-    assert value == {"a": [True, False, None], "b": {"c": "d\né"}}
-
-
-def test_of_a_repeated_key_the_last_value_counts() -> None:
-    assert exact_json.loads('{"a": "first", "a": "last"}') == {"a": "last"}
+    assert exact_json.loads(text) == {"a": [True, False, None], "b": {"c": "d\né"}}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +39,8 @@ def test_of_a_repeated_key_the_last_value_counts() -> None:
         pytest.param('["hunter2", 01]', "it is not JSON at character 14", id="leading-zero"),
         pytest.param('"hunter2\n"', "it is not JSON at character 9", id="raw-control-character"),
         pytest.param('["hunter2", NaN]', "it holds NaN or Infinity", id="nan"),
-        pytest.param('["hunter2", Infinity]', "it holds NaN or Infinity", id="infinity"),
         pytest.param('["hunter2", -Infinity]', "it holds NaN or Infinity", id="minus-infinity"),
+        pytest.param('["hunter2",' * 100_000, "it nests too deeply", id="too-deep"),
     ],
 )
 def test_what_is_not_json_is_refused_without_quoting_it(text: str, message: str) -> None:
@@ -64,33 +55,12 @@ def test_what_is_not_json_is_refused_without_quoting_it(text: str, message: str)
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(nested(MAX_NESTING + 1), id="arrays"),
-        pytest.param('{"a":' * MAX_NESTING + "[]" + "}" * MAX_NESTING, id="objects"),
-        pytest.param(nested(100_000), id="beyond-the-parser"),
+        pytest.param('{"b":[1,"x y",{}],"a":{"d":[],"c":null}}', id="order-of-keys"),
+        pytest.param("[" * 400 + "]" * 400, id="deep"),
     ],
 )
-def test_what_nests_too_deeply_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^it nests deeper than 500 levels$"):
-        exact_json.loads(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(nested(MAX_NESTING), id="deepest"),
-        pytest.param('{"a":' * (MAX_NESTING - 1) + "{}" + "}" * (MAX_NESTING - 1), id="objects"),
-        pytest.param("[" + ",".join(["[]"] * 1000) + "]", id="wide"),
-        pytest.param('{"a":"' + "[{" * 1000 + '"}', id="brackets-in-a-string"),
-    ],
-)
-def test_what_nests_less_is_read_and_written(text: str) -> None:
+def test_compact_json_is_written_as_it_was_read(text: str) -> None:
     assert exact_json.dumps(exact_json.loads(text)) == text
-
-
-def test_compact_json_has_no_white_space_and_keeps_the_order_of_keys() -> None:
-    value = exact_json.loads('{"b": [1, "x y", {}], "a": {"d": [], "c": null}}')
-
-    assert exact_json.dumps(value) == '{"b":[1,"x y",{}],"a":{"d":[],"c":null}}'
 
 
 def test_indented_json_has_each_item_on_its_own_line() -> None:
@@ -101,7 +71,7 @@ def test_indented_json_has_each_item_on_its_own_line() -> None:
     )
 
 
-def test_sorted_keys_are_sorted_on_every_level() -> None:
+def test_keys_are_sorted_on_every_level() -> None:
     value = exact_json.loads('{"b": [{"z": 1, "y": 2}], "B": 3, "a": {"d": 4, "c": 5}}')
 
     assert exact_json.dumps(value, sort_keys=True) == (
@@ -115,11 +85,11 @@ def test_sorted_keys_are_sorted_on_every_level() -> None:
         pytest.param(r'"\u00e9\ud83d\ude00"', '"é😀"', id="non-ascii-as-it-is"),
         pytest.param(r'"\ud800"', r'"\ud800"', id="lone-high-surrogate"),
         pytest.param(r'{"\udfff": "a\udc00b"}', r'{"\udfff":"a\udc00b"}', id="lone-low-surrogate"),
-        pytest.param(r'"\\ud800"', r'"\\ud800"', id="backslash-that-only-looks-like-one"),
+        pytest.param(r'"\\ud800"', r'"\\ud800"', id="escaped-backslash"),
         pytest.param(r'"\"\\\/\n\u0001"', r'"\"\\/\n\u0001"', id="what-json-must-escape"),
     ],
 )
-def test_text_is_written_so_that_utf8_can_hold_it(read: str, written: str) -> None:
+def test_text_is_written_so_that_it_can_be_encoded_as_utf8(read: str, written: str) -> None:
     text = exact_json.dumps(exact_json.loads(read))
 
     assert text == written
@@ -127,42 +97,36 @@ def test_text_is_written_so_that_utf8_can_hold_it(read: str, written: str) -> No
     assert text.encode("utf-8").decode("utf-8") == text
 
 
+NINES = "9" * 255
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("literals", "plain"),
     [
-        pytest.param('{"b":[1.10,[],{},[{}]],"a":{"d":1e400,"c":[null,true]}}', id="containers"),
-        pytest.param(r'["\u0000\u001f\u007f\b\f\n\r\t\"\\/\u2028é😀"]', id="escapes"),
-        pytest.param('{"é":1,"😀":2,"\uffff":3,"z":4,"":5}', id="order-of-keys"),
-        pytest.param('""', id="scalar"),
+        pytest.param("7000 7E+3 7e3 7000.0 70e2 0.7e4 700000e-2", "7000", id="integer"),
+        pytest.param("0.50 5e-1 0.5 50E-2 0.05e+1", "0.5", id="decimal"),
+        pytest.param("-12.340 -1234e-2 -0.01234E3", "-12.34", id="negative"),
+        pytest.param("0.001 1e-3 10E-4", "0.001", id="zeros-after-the-point"),
+        pytest.param("0 -0 0.0 -0.0e9 0e999999999", "0", id="zero"),
+        pytest.param("18446744073709551616", "18446744073709551616", id="beyond-64-bits"),
+        pytest.param("18446744073709551617", "18446744073709551617", id="and-its-neighbour"),
+        pytest.param("12345678901234567890123456789", "12345678901234567890123456789", id="29"),
+        pytest.param("1e999999999 10e999999998 0.1E1000000000", "1e999999999", id="huge"),
+        pytest.param("-1e-999999999 -0.10e-999999998", "-1e-999999999", id="tiny"),
+        pytest.param(f"{NINES} {NINES}.0", NINES, id="255-digits"),
+        pytest.param(f"{NINES}9 {NINES}9.0", f"{NINES}9e0", id="256-digits"),
+        pytest.param(f"-{NINES}", f"-{NINES}e0", id="255-digits-and-a-sign"),
+        pytest.param("1e254", "1" + "0" * 254, id="254-zeros"),
+        pytest.param("1e255 1" + "0" * 255, "1e255", id="255-zeros"),
+        pytest.param("1e-253", "0." + "0" * 252 + "1", id="253-decimals"),
+        pytest.param("1e-254 0." + "0" * 253 + "1", "1e-254", id="254-decimals"),
+        pytest.param("-1e-253", "-1e-253", id="253-decimals-and-a-sign"),
+        pytest.param("1." + "1" * 253, "1." + "1" * 253, id="253-decimals-and-an-integer"),
+        pytest.param("1." + "1" * 254, "1" * 255 + "e-254", id="254-decimals-and-an-integer"),
     ],
 )
-def test_a_lone_surrogate_changes_nothing_but_itself(text: str) -> None:
-    """Such texts take a way of their own."""
-    value = exact_json.loads(text)
-
-    usual = exact_json.dumps_indented([value, "?"])
-    with_surrogate = exact_json.dumps_indented([value, "\ud800"])
-
-    assert with_surrogate == usual.replace('"?"', r'"\ud800"')
-
-
-@pytest.mark.parametrize("levels", [200, 250, 260, MAX_NESTING])
-def test_deep_nesting_is_written_whatever_stands_around_it(levels: int) -> None:
-    """The compact form of older orjsons writes beyond its buffer here."""
-    inner = levels - 1
-    for padding in range(0, 1200, 7):
-        text = f'["{"x" * padding}",' + '{"":' * inner + "1.0" + "}" * inner + "]"
-        value = exact_json.loads(text)
-
-        assert exact_json.dumps(value) == text
-        assert exact_json.dumps(exact_json.loads(exact_json.dumps_indented(value))) == text
-
-
-def test_a_float_without_a_json_word_is_not_written() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        exact_json.dumps({"a": [float("nan")]})
-
-
-def test_what_json_has_no_form_for_is_not_written() -> None:
-    with pytest.raises(TypeError, match="object is not JSON serializable"):
-        exact_json.dumps({"a": [object()]})
+def test_equal_numbers_have_one_plain_form(literals: str, plain: str) -> None:
+    """Without an exponent up to 255 characters, else as digits and exponent."""
+    for literal in literals.split():
+        value = exact_json.with_plain_numbers({"a": [Number(literal), literal]})
+        assert value == {"a": [Number(plain), literal]}

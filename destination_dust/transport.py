@@ -44,6 +44,8 @@ _PROXY_URL = re.compile(
     r"(https?://)?(?P<user>[^\s/?#@\\]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@\\:]+)"
     r"(?P<port>:\d{1,5})?/?"
 )
+# OpenSSL's codes: not yet valid, expired, another host name, another IP address.
+_WRONG_TIME_OR_NAME = (9, 10, 62, 64)
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -138,12 +140,18 @@ class Transport:
         )
 
     def _unverified(self, error: ssl.SSLCertVerificationError) -> Failure:
-        advice = (
-            f"Check base_url, and that {self._bundle_variable} names a PEM file with the "
-            "certificate of the authority that signed this one."
-            if self._bundle_variable
-            else "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
-        )
+        if error.verify_code in _WRONG_TIME_OR_NAME:
+            advice = (
+                "Check base_url and this machine's clock. Otherwise the certificate has to be "
+                "corrected, on the server or on a proxy that intercepts TLS."
+            )
+        elif self._bundle_variable:
+            advice = (
+                f"Check base_url, and that {self._bundle_variable} names a PEM file with the "
+                "certificate of the authority that signed this one."
+            )
+        else:
+            advice = "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
         reason = error.verify_message.rstrip(".")
         return Failure(
             said=f"the TLS certificate of {self.host} could not be verified: {reason}",

@@ -169,41 +169,36 @@ def proxy(env: pytest.MonkeyPatch, serve: Serve, user: str = "") -> Iterator[str
         yield address
 
 
+ASKED = "answered {} when asked for dust.tt"
+
+
 @pytest.mark.parametrize(
     ("status", "user", "said", "advice"),
     [
-        pytest.param(
+        (
             403,
             "",
-            "answered 403 when asked for dust.tt",
+            ASKED,
             "Have the proxy let dust.tt through, or add it to NO_PROXY (names separated by commas, "
             "without *).",
-            id="403",
         ),
-        pytest.param(
+        (
             407,
             "",
-            "answered 407 when asked for dust.tt",
+            ASKED,
             "Add the proxy's user name and password to HTTPS_PROXY, as in "
             "http://user:password@proxy.example:3128.",
-            id="407 without user",
         ),
-        pytest.param(
+        (
             407,
             "ann:hidden@",
-            "refused the user name and password in HTTPS_PROXY (407)",
+            "refused the user name and password in HTTPS_PROXY ({})",
             "Check them. Only Basic authentication is supported: ask who runs the proxy for it, or "
             "for a way around the proxy.",
-            id="407 with user",
         ),
-        pytest.param(
-            503,
-            "",
-            "answered 503 when asked for dust.tt",
-            "Try again later; if it persists, ask who runs the proxy.",
-            id="503",
-        ),
+        (503, "", ASKED, "Try again later; if it persists, ask who runs the proxy."),
     ],
+    ids=["403", "407", "407 with user", "503"],
 )
 def test_what_a_proxy_answers_to_connect_is_reported_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, status: int, user: str, said: str, advice: str
@@ -211,7 +206,9 @@ def test_what_a_proxy_answers_to_connect_is_reported_with_what_to_do(
     response = f"HTTP/1.1 {status} hidden\r\nContent-Length: 0\r\n\r\n".encode()
     with proxy(monkeypatch, sends(response), user) as address:
         result = Transport("https://dust.tt", "sk-1").exchange("GET", "/a")
-    assert failed(result, is_retryable=status == 503) == f"the proxy {address} {said}"
+    assert (
+        failed(result, is_retryable=status == 503) == f"the proxy {address} {said.format(status)}"
+    )
     assert isinstance(result, Failure)
     assert result.meaning.advice == advice
     assert "hidden" not in repr(result)

@@ -157,47 +157,11 @@ def test_an_upsert_is_done_when_dust_responds_with_a_hash_or_the_id(
     assert http.call_count == 1
 
 
-@pytest.mark.parametrize(
-    "response",
-    [
-        pytest.param({"text": "<html>Sign in</html>"}, id="HTML"),
-        pytest.param({"text": '{"document":{"docum'}, id="truncated"),
-        pytest.param(stored(document_id="users-9"), id="another document"),
-        pytest.param({"json": {"document": {}}}, id="empty document"),
-        pytest.param({"json": {"document": {"hash": None}}}, id="no hash"),
-        pytest.param({"json": {"document": "users-1"}}, id="no object"),
-        pytest.param({"status_code": 201, "json": {}}, id="201 with other JSON"),
-        pytest.param({"json": []}, id="a list"),
-    ],
-)
-def test_any_other_success_of_an_upsert_is_a_failure_and_retried(
-    http: Mocker, client: DustClient, response: Response
-) -> None:
-    http.post(f"{HYPHEN}/users-1", [response])
-    failure_of(lambda: client.upsert_document(user()), DustUnavailableError)
-    assert http.call_count == 4
-    assert len({request.body for request in http.request_history}) == 1
-
-
 def test_a_page_is_what_dust_lists(http: Mocker, client: DustClient) -> None:
     page = listed("users-1", "users-2")
     http.get(f"{HYPHEN}?limit=1000&offset=2000", complete_qs=True, **page)
     documents = client.list_documents(limit=1000, offset=2000)
     assert documents == page["json"]["documents"]
-
-
-@pytest.mark.parametrize(
-    "json",
-    [[], {}, {"documents": None}, {"documents": {}}, {"documents": ["a"]}, listed(1)["json"]],
-    ids=json.dumps,
-)
-def test_another_response_is_not_taken_for_an_empty_page(
-    http: Mocker, client: DustClient, json: Any
-) -> None:
-    http.get(HYPHEN, json=json)
-    message = failure_of(lambda: client.list_documents(limit=10), DustUnavailableError)
-    assert "answered 200, but not as Dust does" in message
-    assert http.call_count == 4
 
 
 @pytest.mark.parametrize("ids", [["users-é/1,2"], []], ids=["there", "not there"])
@@ -212,16 +176,6 @@ def test_a_document_is_found_by_its_percent_encoded_id(
     assert "document_ids=users-%C3%A9%2F1%2C2&limit=1" in http.last_request.url
 
 
-@pytest.mark.parametrize("ids", [["users-2"], ["users-1", "users-2"]], ids=["other", "more"])
-def test_a_server_that_ignores_the_id_does_not_find_a_document(
-    http: Mocker, client: DustClient, ids: list[str]
-) -> None:
-    http.get(HYPHEN, **listed(*ids))
-    message = failure_of(lambda: client.find_document("users-1", USERS), DustUnavailableError)
-    assert message.startswith("Could not find document 'users-1' of stream 'users': ")
-    assert http.call_count == 4
-
-
 @pytest.mark.parametrize(
     ("id_", "path"), [("users-1", "users-1"), ("a/b c?d", "a%2Fb%20c%3Fd")], ids=["plain", "odd"]
 )
@@ -234,18 +188,53 @@ def test_a_document_is_deleted_by_its_percent_encoded_id(
     assert (sent.url, sent.body) == (f"{HYPHEN}/{path}", None)
 
 
-@pytest.mark.parametrize(
-    "json",
-    [{}, {"document": {}}, {"document": {"document_id": "users-2"}}, {"document": {"hash": "x"}}],
-    ids=json.dumps,
+UPSERT = ("upsert document 'users-1' of stream 'users'", lambda dust: dust.upsert_document(user()))
+LIST = ("list the data source's documents", lambda dust: dust.list_documents(limit=10))
+FIND = (
+    "find document 'users-1' of stream 'users'",
+    lambda dust: dust.find_document("users-1", USERS),
 )
-def test_a_delete_is_done_only_when_dust_names_the_document(
-    http: Mocker, client: DustClient, json: Any
+DELETE = (
+    "delete document 'users-1' of stream 'users'",
+    lambda dust: dust.delete_document("users-1", USERS),
+)
+OTHER_SUCCESSES: list[tuple[Any, str, Response]] = [
+    (UPSERT, "upsert, HTML", {"text": "<html>Sign in</html>"}),
+    (UPSERT, "upsert, truncated", {"text": '{"document":{"docum'}),
+    (UPSERT, "upsert, another document", stored(document_id="users-9")),
+    (UPSERT, "upsert, empty document", {"json": {"document": {}}}),
+    (UPSERT, "upsert, no hash", {"json": {"document": {"hash": None}}}),
+    (UPSERT, "upsert, no object", {"json": {"document": "users-1"}}),
+    (UPSERT, "upsert, list", {"json": []}),
+    (LIST, "list, list", {"json": []}),
+    (LIST, "list, empty", {"json": {}}),
+    (LIST, "list, null", {"json": {"documents": None}}),
+    (LIST, "list, object", {"json": {"documents": {}}}),
+    (LIST, "list, texts", {"json": {"documents": ["users-1"]}}),
+    (LIST, "list, numbers", listed(1)),
+    (FIND, "find, another document", listed("users-2")),
+    (FIND, "find, several", listed("users-1", "users-2")),
+    (DELETE, "delete, empty", {"json": {}}),
+    (DELETE, "delete, empty document", {"json": {"document": {}}}),
+    (DELETE, "delete, another document", {"json": {"document": {"document_id": "users-2"}}}),
+    (DELETE, "delete, hash alone", {"json": {"document": {"hash": "x"}}}),
+]
+
+
+@pytest.mark.parametrize(
+    ("request_", "response"),
+    [(row[0], row[2]) for row in OTHER_SUCCESSES],
+    ids=[row[1] for row in OTHER_SUCCESSES],
+)
+def test_any_other_success_is_a_failure_and_retried(
+    http: Mocker, client: DustClient, request_: Any, response: Response
 ) -> None:
-    http.delete(f"{HYPHEN}/users-1", json=json)
-    message = failure_of(lambda: client.delete_document("users-1", USERS), DustUnavailableError)
-    assert message.startswith("Could not delete document 'users-1' of stream 'users': ")
+    name, call = request_
+    http.register_uri(ANY, ANY, [response])
+    message = failure_of(lambda: call(client), DustUnavailableError)
+    assert message.startswith(f"Could not {name}: dust.tt answered 200, but not as Dust does.")
     assert http.call_count == 4
+    assert len({request.body for request in http.request_history}) == 1
 
 
 # Routes
@@ -301,13 +290,6 @@ def test_two_404s_of_another_server_mean_no_dust_api(http: Mocker, client: DustC
         f"from {HYPHEN}?limit=1 and {UNDERSCORE}?limit=1). Check base_url: https://dust.tt is the "
         "US, https://eu.dust.tt is Europe."
     )
-
-
-def test_another_error_on_the_second_route_is_reported(http: Mocker, client: DustClient) -> None:
-    http.post(f"{HYPHEN}/users-1", **NOT_FOUND)
-    http.post(f"{UNDERSCORE}/users-1", **refusal(403, "data_source_auth_error"))
-    message = failure_of(lambda: client.upsert_document(user()), DustConfigError)
-    assert "403 data_source_auth_error" in message
 
 
 # Retries and the rate limit

@@ -125,15 +125,12 @@ def test_a_check_lists_one_document_by_percent_encoded_ids(http: Mocker) -> None
 
 
 def test_netrc_does_not_replace_the_key(
-    http: Mocker,
-    client: DustClient,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    http: Mocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine dust.tt login me password other\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     http.get(HYPHEN, **listed())
-    client.check_connection()
+    DustClient(CONFIG).check_connection()
     assert http.request_history[0].headers["Authorization"] == f"Bearer {KEY}"
 
 
@@ -231,8 +228,13 @@ def test_any_other_success_is_a_failure_and_retried(
 ) -> None:
     name, call = request_
     http.register_uri(ANY, ANY, [response])
-    message = failure_of(lambda: call(client), DustUnavailableError)
-    assert message.startswith(f"Could not {name}: dust.tt answered 200, but not as Dust does.")
+    with pytest.raises(DustUnavailableError) as failed:
+        call(client)
+    error = failed.value.as_airbyte_message().trace.error
+    assert error.message.startswith(
+        f"Could not {name}: dust.tt answered 200, but not as Dust does."
+    )
+    assert (error.stream_descriptor is None) is (request_ is LIST)
     assert http.call_count == 4
     assert len({request.body for request in http.request_history}) == 1
 

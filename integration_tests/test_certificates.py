@@ -206,6 +206,17 @@ def test_without_a_bundle_verification_is_as_strict_as_pythons(
         assert "Basic Constraints of CA cert not marked critical" in str(check(address).message)
 
 
+TIME_OR_NAME = (
+    "Check base_url and this machine's clock. Otherwise the certificate has to be corrected, on "
+    "the server or on a proxy that intercepts TLS."
+)
+OTHER_BUNDLE = (
+    "Check base_url, and that REQUESTS_CA_BUNDLE names a PEM file with the certificate of the "
+    "authority that signed this one."
+)
+NO_BUNDLE = "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
+
+
 @pytest.mark.parametrize(
     "is_proxied",
     [
@@ -220,43 +231,38 @@ def test_without_a_bundle_verification_is_as_strict_as_pythons(
     ],
 )
 @pytest.mark.parametrize(
-    ("server", "reason"),
+    ("server", "has_bundle", "reason", "advice"),
     [
-        pytest.param({"valid_days": -1}, "certificate has expired", id="expired"),
-        pytest.param(
+        ({"valid_days": -1}, True, "certificate has expired", TIME_OR_NAME),
+        (
             {"host": "other.example"},
+            True,
             "Hostname mismatch, certificate is not valid for 'localhost'",
-            id="of another host",
+            TIME_OR_NAME,
         ),
-        pytest.param(None, "unable to get local issuer certificate", id="of another authority"),
+        (None, True, "unable to get local issuer certificate", OTHER_BUNDLE),
+        (None, False, "unable to get local issuer certificate", NO_BUNDLE),
     ],
+    ids=["expired", "of another host", "of another authority", "no bundle"],
 )
 def test_a_certificate_that_cannot_be_verified_is_reported_with_openssls_reason(
     env: pytest.MonkeyPatch,
     proxy: str,
     tmp_path: Path,
     server: dict[str, object] | None,
+    has_bundle: bool,
     reason: str,
+    advice: str,
     is_proxied: bool,
 ) -> None:
     company = Authority()
     certificate = Authority().sign() if server is None else company.sign(**server)
-    env.setenv("REQUESTS_CA_BUNDLE", bundle_of(company, tmp_path))
+    env.setenv("REQUESTS_CA_BUNDLE", bundle_of(company, tmp_path) if has_bundle else "")
     env.setenv("HTTPS_PROXY", f"http://{proxy}" if is_proxied else "")
     with serving(tmp_path, certificate) as address:
         assert check(address).message == (
             f"Could not list the data source's documents: the TLS certificate of {address} could "
-            f"not be verified: {reason}. Check base_url, and that REQUESTS_CA_BUNDLE names a PEM "
-            "file with the certificate of the authority that signed this one."
-        )
-
-
-def test_where_no_bundle_is_set_the_advice_is_to_set_one(tmp_path: Path) -> None:
-    with serving(tmp_path, Authority().sign()) as address:
-        assert check(address).message == (
-            f"Could not list the data source's documents: the TLS certificate of {address} could "
-            "not be verified: unable to get local issuer certificate. Check base_url. Behind a "
-            "proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
+            f"not be verified: {reason}. {advice}"
         )
 
 

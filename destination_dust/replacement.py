@@ -151,16 +151,16 @@ class Replacements:
     def _note_state(self, state: AirbyteStateMessage) -> None:
         if state.stream is not None:
             descriptor, content = state.stream.stream_descriptor, state.stream.stream_state
-            exact = self._replaced.get(_key(descriptor))
-            if replaced := exact or self._only(descriptor):
+            key = self._key_of(descriptor)
+            if replaced := self._replaced.get(key):
                 # The platform adds `{}` for a stream without a state, even if the source left the
                 # stream out.
                 replaced.note_state(names_it=content is None or _has_content(content))
-            if exact:
-                exact.ends_with_last_state = exact.is_last(content)
+                if key == stream_key(descriptor.namespace, descriptor.name):
+                    replaced.ends_with_last_state = replaced.is_last(content)
             self._note_content([state.stream])
         elif state.global_ is not None:
-            listed = {_key(one.stream_descriptor) for one in state.global_.stream_states}
+            listed = {self._key_of(one.stream_descriptor) for one in state.global_.stream_states}
             for key, replaced in self._replaced.items():
                 replaced.note_state(names_it=key in listed)
             self._note_content(state.global_.stream_states)
@@ -171,11 +171,16 @@ class Replacements:
 
     def _note_content(self, states: Iterable[AirbyteStreamState]) -> None:
         # The GLOBAL state of a clear lists the streams that are not cleared, with their content.
-        if any(
-            _has_content(one.stream_state) and _key(one.stream_descriptor) in self._streams
-            for one in states
-        ):
-            self._may_be_clear = False
+        for one in states:
+            descriptor = one.stream_descriptor
+            is_of_catalog = self._streams.named(descriptor.namespace, descriptor.name)
+            if is_of_catalog and _has_content(one.stream_state):
+                self._may_be_clear = False
+
+    def _key_of(self, descriptor: StreamDescriptor) -> StreamKey:
+        """Return the key of the stream that a message names, which may leave out its namespace."""
+        stream = self._streams.named(descriptor.namespace, descriptor.name)
+        return stream.key if stream else stream_key(descriptor.namespace, descriptor.name)
 
     def _note_trace(self, trace: AirbyteTraceMessage) -> None:
         self._tells_of_failures = True
@@ -185,14 +190,11 @@ class Replacements:
             replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
 
     def _with_status(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        replaced = self._replaced.get(_key(descriptor))
-        is_exact = descriptor.namespace or (replaced and not replaced.is_overwrite)
-        return replaced if is_exact else self._only(descriptor)
-
-    def _only(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        """Return the stream that is certainly meant: PyAirbyte leaves out the namespace."""
-        only = None if descriptor.namespace else self._streams.only(descriptor.name)
-        return self._replaced.get(only.key) if only else None
+        replaced = self._replaced.get(self._key_of(descriptor))
+        if descriptor.namespace or (replaced and not replaced.is_overwrite):
+            return replaced
+        # PyAirbyte, which overwrites, leaves out the namespace: only a unique name is certain.
+        return replaced if self._streams.only(descriptor.name) else None
 
     def _why_kept(self, replaced: _Replaced) -> WhyKept | None:
         """Return why old documents are kept, or None when the whole stream was certainly sent."""
@@ -285,10 +287,6 @@ class _Replaced:
             return not self.has_records
         is_resumable = self.configured.stream.is_resumable
         return is_resumable is False and _STATE_OF_ANY_END not in vars(content)
-
-
-def _key(descriptor: StreamDescriptor) -> StreamKey:
-    return stream_key(descriptor.namespace, descriptor.name)
 
 
 def _has_content(content: AirbyteStateBlob | None) -> bool:

@@ -11,10 +11,11 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,7 +29,7 @@ from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, Read
 
 from destination_dust import __version__
 from destination_dust.config import is_loopback
-from destination_dust.errors import DustConfigError, DustUnavailableError, causes
+from destination_dust.errors import DustConfigError, DustUnavailableError
 from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
 CONNECT_TIMEOUT_S = 10.0
@@ -66,8 +67,6 @@ class Transport:
         self._environment = self._session.merge_environment_settings(
             base_url, proxies={}, stream=True, verify=None, cert=None
         )
-        # Prepared once and then copied: preparing each would cost a fifth of a record's CPU.
-        self._prepared = self._session.prepare_request(requests.Request("GET", base_url))
         self._proxy = _proxy_for(base_url, self._environment["proxies"])
         bundle = self._environment["verify"]
         self._bundle_variable: str | None = None
@@ -109,7 +108,12 @@ class Transport:
             date_ms=_date_ms(response.headers.get("Date")),
         )
 
+    @cached_property
+    def _prepared(self) -> requests.PreparedRequest:
+        return self._session.prepare_request(requests.Request("GET", self._base_url))
+
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
+        # A copy, since preparing each request would cost a fifth of a record's CPU.
         request = self._prepared.copy()
         request.method, request.url = method, self._base_url + path
         if body is not None:
@@ -119,7 +123,7 @@ class Transport:
 
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""
-        chain = list(causes(error))
+        chain = list(_causes(error))
         if (status := _tunnel_status(chain)) is not None and self._proxy:
             return tunnel_refused(
                 self._proxy.address, self.host, status, had_user=self._proxy.has_user
@@ -207,9 +211,11 @@ class _BundleAdapter(HTTPAdapter):
         """Have direct connections verified with the certificates."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Have connections through a proxy verified with the certificates."""
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Have connections to and through a proxy verified with the certificates."""
+        return super().proxy_manager_for(
+            proxy, ssl_context=self._context, proxy_ssl_context=self._context, **kwargs
+        )
 
 
 class _ResponseTooLargeError(OSError):
@@ -359,6 +365,15 @@ def _date_ms(value: str | None) -> int | None:
         return int(date.timestamp()) * 1000
     except (ValueError, OverflowError):
         return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and all that caused it. Through a proxy, only the arguments tell of some."""
+    yield error
+    inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
+    for cause in inner:
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
 
 
 def _tunnel_status(chain: list[BaseException]) -> int | None:

@@ -221,13 +221,7 @@ NO_BUNDLE = "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA
     "is_proxied",
     [
         pytest.param(False, id="directly"),
-        pytest.param(
-            True,
-            id="through a proxy",
-            marks=pytest.mark.xfail(
-                strict=True, reason="there, only the args of urllib3's error hold OpenSSL's"
-            ),
-        ),
+        pytest.param(True, id="through a proxy"),
     ],
 )
 @pytest.mark.parametrize(
@@ -266,9 +260,6 @@ def test_a_certificate_that_cannot_be_verified_is_reported_with_openssls_reason(
         )
 
 
-@pytest.mark.xfail(
-    sys.version_info >= (3, 13), strict=True, reason="the adapter has no proxy_ssl_context"
-)
 def test_the_certificate_of_a_proxy_itself_need_not_follow_rfc_5280_either(
     env: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -280,7 +271,6 @@ def test_the_certificate_of_a_proxy_itself_need_not_follow_rfc_5280_either(
         assert check(address).status is Status.SUCCEEDED
 
 
-@pytest.mark.xfail(strict=True, reason="only the args of urllib3's error hold OpenSSL's")
 def test_an_https_url_of_a_proxy_that_does_not_use_tls_is_reported(
     env: pytest.MonkeyPatch, proxy: str
 ) -> None:

@@ -161,7 +161,6 @@ def test_a_server_without_dusts_api_is_named_with_both_addresses() -> None:
     assert "/data_sources/dts_local/documents" in message
 
 
-@pytest.mark.xfail(strict=True, reason="requests refuses the URL while the transport is made")
 @pytest.mark.parametrize("host", [".example.com", "*.example.com"])
 def test_a_host_that_no_request_can_be_sent_to_is_a_wrong_base_url(host: str) -> None:
     assert "Check base_url" in failure({**LocalDust().config, "base_url": f"https://{host}"})

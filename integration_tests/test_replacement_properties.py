@@ -127,14 +127,14 @@ def is_mentioned(key: Key, keys: list[Key], lines: list[Line]) -> bool:
         is_own = kind == "state" and stream_of(of, keys) == key
         if is_own and (has_records or content != {}):
             return True
-        if kind == "global" and (has_records or key in content):
+        if kind == "global" and (has_records or key in [stream_of(one, keys) for one in content]):
             return True
         if kind == "legacy" and has_records:
             return True
     return not any(
         kind == "record"
-        or (kind == "state" and of in keys and content)
-        or (kind == "global" and any(content[one] for one in content if one in keys))
+        or (kind == "state" and stream_of(of, keys) and content)
+        or (kind == "global" and any(content[one] for one in content if stream_of(one, keys)))
         or (kind == "legacy" and content)
         for kind, of, content in lines
     )

@@ -13,8 +13,7 @@ from integration_tests.connector import Message, catalog, record, stream
 from integration_tests.connector import stream_state as own_state
 from integration_tests.connector import stream_status as status
 from integration_tests.connector.in_process import Sync, sync
-from integration_tests.local_dust import Fault, LocalDust, Options, SeenRequest
-from unit_tests.clock import Clock
+from integration_tests.local_dust import Fault, LocalDust, SeenRequest
 
 REFRESHES = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
 PYAIRBYTE = {"generation_id": 1, "minimum_generation_id": 1, "sync_id": 1}
@@ -126,9 +125,22 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
             id="refreshes on, incremental",
         ),
         pytest.param(
-            users("append", **REFRESHES),
-            [status(), own_state({})],
-            id="a state after the status",
+            users("append", **REFRESHES), [status(), EMPTY_STATE], id="a state after the status"
+        ),
+        pytest.param(
+            users("append", generation_id=1, minimum_generation_id=1, sync_id=40),
+            [STATE, status()],
+            id="the first generation",
+        ),
+        pytest.param(
+            users("append", generation_id=2, minimum_generation_id=2, sync_id=1),
+            [STATE, status()],
+            id="the first sync",
+        ),
+        pytest.param(
+            users("append", generation_id=7, minimum_generation_id=7),
+            [STATE, status()],
+            id="no sync_id",
         ),
         pytest.param(users(**PYAIRBYTE), [STATE, status()], id="PyAirbyte's REPLACE"),
         pytest.param(users(is_resumable=True), [STATE, status()], id="resumable, told complete"),
@@ -354,6 +366,7 @@ def test_one_warning_says_that_the_source_left_a_stream_out(
         pytest.param(
             users("append", generation_id=7, minimum_generation_id=0, sync_id=40), id="minimum 0"
         ),
+        pytest.param(users("append", generation_id=7), id="no minimum"),
         pytest.param(
             users("append", generation_id=0, minimum_generation_id=0, sync_id=40), id="generation 0"
         ),
@@ -436,20 +449,19 @@ def test_what_may_go_on_where_an_earlier_attempt_stopped_deletes_nothing(
     assert users_in(old) == {"users-4", "users-5"}
 
 
-@pytest.mark.parametrize("is_resumable", [None, False])
+@pytest.mark.parametrize(
+    "configured",
+    [
+        pytest.param(users("append", is_resumable=None, **REFRESHES), id="perhaps resumable"),
+        pytest.param(users("append", **REFRESHES), id="not resumable"),
+        pytest.param(users(is_resumable=True), id="overwrite"),
+    ],
+)
 @pytest.mark.parametrize("attempt", ["0", "1", None])
-def test_a_full_refresh_that_cannot_be_resumed_begins_anew_in_each_attempt(
-    old: LocalDust, is_resumable: bool | None, attempt: str | None
+def test_what_begins_anew_in_each_attempt_is_replaced_in_any(
+    old: LocalDust, configured: Message, attempt: str | None
 ) -> None:
-    configured = users("append", is_resumable=is_resumable, **REFRESHES)
-    assert replace(old, configured, user(4), STATE, status(), attempt=attempt).error is None
-    assert users_in(old) == {"users-4"}
-
-
-@pytest.mark.parametrize("attempt", ["0", "1", None])
-def test_under_overwrite_each_attempt_begins_anew(old: LocalDust, attempt: str | None) -> None:
-    """The platform clears the state before it."""
-    configured = users(is_resumable=True)
+    """A full refresh that cannot be resumed, and overwrite: the platform clears the state first."""
     assert replace(old, configured, user(4), STATE, status(), attempt=attempt).error is None
     assert users_in(old) == {"users-4"}
 
@@ -467,7 +479,7 @@ def test_a_line_that_is_no_message_keeps_all_documents(
 ) -> None:
     """It may have been a record that has lost its start."""
     before = set(old.documents)
-    assert replace(old, users(), line, user(4), status()).error is None
+    assert replace(old, users(), line, user(4), STATE, status()).error is None
     assert set(old.documents) == before | {"users-4"}
     assert UNREAD in warnings(caplog)[-1]
 
@@ -587,18 +599,6 @@ def test_another_minimum_generation_is_refused_before_anything_is_written(
     assert dust.requests == []
 
 
-def test_the_time_of_an_upsert_is_closer_than_that_of_a_response() -> None:
-    """A `Date` has whole seconds: by it, all of the second in which the sync began is newer."""
-    clock = Clock()
-    with LocalDust(Options(now_ms=lambda: int(clock() * 1000))) as dust:
-        clock.now_s += 0.5
-        sync(dust.config, catalog(users()), [user(1), user(2)])
-        clock.now_s += 0.4
-        done = replace(dust, users(), user(1), STATE, status(), clock=clock, sleep=clock.sleep)
-        assert done.error is None
-        assert list(dust.documents) == ["users-1"]
-
-
 # Failures
 
 
@@ -614,7 +614,7 @@ def failing(*, method: str, id_: str = "", fault: Fault) -> Any:
 def test_a_failed_upsert_deletes_nothing(old: LocalDust) -> None:
     before = set(old.documents)
     old.faults = failing(method="POST", id_="users-5", fault=Fault(status=403))
-    done = replace(old, users(), user(4), user(5), status())
+    done = replace(old, users(), user(4), user(5), STATE, status())
     assert done.error is not None
     assert set(old.documents) == before | {"users-4"}
 
@@ -622,87 +622,9 @@ def test_a_failed_upsert_deletes_nothing(old: LocalDust) -> None:
 @pytest.mark.parametrize("line", [b'{"type":"TRACE', b"noise with a " + user(5)])
 def test_a_malformed_input_deletes_nothing(old: LocalDust, line: bytes) -> None:
     before = set(old.documents)
-    done = replace(old, users(), user(4), status(), line)
+    done = replace(old, users(), user(4), STATE, status(), line)
     assert done.error is not None
     assert set(old.documents) == before | {"users-4"}
-
-
-def test_a_delete_that_fails_ends_the_sync_and_the_next_attempt_finishes(old: LocalDust) -> None:
-    configured = users("append", **REFRESHES)
-    old.faults = failing(method="DELETE", id_="users-2", fault=Fault(status=503))
-    done = replace(old, configured, user(4), own_state({}), status())
-    assert done.states == [own_state({})]
-    assert done.error is not None
-    assert done.error.failure_type is FailureType.transient_error
-    assert done.error.as_airbyte_message().trace.error.stream_descriptor.name == "users"
-    message = str(done.error.message)
-    assert message.startswith("Could not delete document 'users-2' of stream 'users': ")
-    assert {"users-2", "users-4"} <= users_in(old)
-
-    old.faults = iter(())
-    assert replace(old, configured, status()).error is None
-    assert users_in(old) == {"users-4"}
-
-
-def test_a_list_that_fails_names_the_stream(old: LocalDust) -> None:
-    before = set(old.documents)
-    body = b'{"error":{"type":"data_source_error","message":"No."}}'
-    old.faults = failing(method="GET", fault=Fault(status=400, body=body))
-    done = replace(old, users(), status())
-    assert done.error is not None
-    assert done.error.failure_type is FailureType.transient_error
-    assert str(done.error.message).startswith(
-        "Could not list the data source's documents for stream 'users': "
-    )
-    assert set(old.documents) == before
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(Fault(status=429, headers={"Retry-After": "7"}), id="429 that says when"),
-        pytest.param(Fault(status=429), id="429"),
-        pytest.param(Fault(status=503), id="503"),
-        pytest.param(Fault(ending="reset", after_work=True), id="reset after the work"),
-        pytest.param(Fault(ending="truncated"), id="truncated"),
-        pytest.param(Fault(status=200, body=b'{"document":{"document_id":"x"}}'), id="another's"),
-        pytest.param(Fault(status=200, body=b"<html>"), id="200 HTML"),
-    ],
-)
-@pytest.mark.parametrize("method", ["DELETE", "GET"])
-def test_a_passing_fault_of_the_sweep_is_survived(
-    old: LocalDust, fault: Fault, method: str
-) -> None:
-    faults = [fault] * 2
-
-    def first_two(request: SeenRequest) -> Fault | None:
-        return faults.pop() if request.method == method and faults else None
-
-    old.faults = first_two
-    done = replace(old, users(), user(4), STATE, status())
-    assert done.error is None
-    assert users_in(old) == {"users-4"}
-    assert len(done.waits_s) == 2
-    assert all(wait_s == 7 for wait_s in done.waits_s) or "Retry-After" not in fault.headers
-
-
-@pytest.mark.parametrize("id_", [".", ".."])
-def test_a_document_whose_id_cannot_be_addressed_is_left_alone(old: LocalDust, id_: str) -> None:
-    """An HTTP client or proxy resolves it, to the list or even the data source."""
-    old.documents[id_] = dict(old.documents["users-1"], document_id=id_, hash=id_)
-    assert replace(old, users(), status()).error is None
-    assert users_in(old) == {id_}
-
-
-def test_lists_and_deletes_take_no_slot_of_the_rate_limit() -> None:
-    """A sweep does not wait for the limit of upserts, and nobody's upserts wait for it."""
-    with LocalDust(Options(upserts_per_window=5)) as dust:
-        replace(dust, users("append"), *(user(id_) for id_ in range(4)))
-        age(dust)
-        done = replace(dust, users(), status())
-        assert done.error is None
-        assert done.waits_s == []
-        assert dict(dust.documents) == {}
 
 
 # Deleted records
@@ -758,7 +680,7 @@ def test_a_deleted_record_without_a_key_is_stored_with_a_warning(
     done = replace(dust, configured, record("users", {"id": None, **DELETED}))
     assert done.error is None
     assert len(dust.documents) == 1
-    assert any("which document to delete is not known" in one for one in warnings(caplog))
+    assert any("has a deleted record without a primary key" in one for one in warnings(caplog))
 
 
 def test_no_state_comes_out_after_a_deletion_that_failed(dust: LocalDust) -> None:

@@ -151,6 +151,7 @@ def test_what_somebody_else_wrote_since_the_sync_began_is_kept_and_counted_in_on
         put(dust, "users-1", "users-2", "users-3")
         for id_ in ("users-1", "users-2"):
             dust.documents[id_]["created"] = began_ms + written_after_ms
+        dust.documents["users-3"]["created"] = began_ms - 1
         assert replace_users(dust, 4, clock=clock).error is None
         assert set(dust.documents) == {"users-1", "users-2", "users-4"}
     assert warnings(caplog) == [

@@ -557,16 +557,38 @@ def test_records_that_belong_to_no_stream_keep_the_documents_of_their_name(
     assert len(kept) == 2
 
 
-def test_records_without_a_namespace_belong_to_the_only_stream_of_their_name(
+def test_what_leaves_out_a_namespace_belongs_to_the_only_stream_of_the_name(
     dust: LocalDust,
 ) -> None:
-    """PyAirbyte's caches leave it out."""
+    """PyAirbyte's caches leave it out, of records, states and statuses."""
     configured = catalog(users(namespace="eu"))
     sync(dust.config, configured, [user(1, "eu"), user(2, "eu")])
     ids = sorted(dust.documents)
     age(dust)
-    assert sync(dust.config, configured, [user(1), EU_STATE, status()]).error is None
+    assert sync(dust.config, configured, [user(1), STATE, status()]).error is None
     assert list(dust.documents) == ids[:1]
+
+
+def test_a_state_without_a_namespace_is_of_no_stream_where_several_have_the_name(
+    dust: LocalDust,
+) -> None:
+    configured = catalog(users(namespace="eu"), users(namespace="us"))
+    sync(dust.config, configured, [user(1, "eu")])
+    age(dust)
+    lines = [user(2, "eu"), STATE, status(namespace="eu")]
+    assert sync(dust.config, configured, lines).error is None
+    assert len(dust.documents) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="a state without a namespace does not rule out a clear")
+def test_a_state_without_a_namespace_shows_that_this_is_no_clear(dust: LocalDust) -> None:
+    """The source left out `users`, and `teams` has become empty."""
+    configured = catalog(*(users(name=name, namespace="eu") for name in ("users", "teams")))
+    sync(dust.config, configured, [user(1, "eu")])
+    age(dust)
+    lines = [own_state({"cursor": 1}, "teams"), status(name="teams"), status()]
+    assert sync(dust.config, configured, lines).error is None
+    assert len(dust.documents) == 1
 
 
 def test_a_state_counts_for_the_stream_that_it_names_only(dust: LocalDust) -> None:

@@ -65,7 +65,7 @@ def to_bytes(line: Line) -> bytes:
 
 
 def stream_of(of: Key, keys: list[Key]) -> Key | None:
-    """Say which stream a record belongs to: it may leave out the namespace."""
+    """Say which stream a record or a state belongs to: it may leave out the namespace."""
     named = [key for key in keys if key[1] == of[1]]
     if of in keys or of[0] is not None:
         return of if of in keys else None
@@ -124,7 +124,8 @@ def is_mentioned(key: Key, keys: list[Key], lines: list[Line]) -> bool:
     start = index_after_last_record(key, keys, lines)
     has_records = start > 0
     for kind, of, content in lines[start:]:
-        if kind == "state" and of == key and (has_records or content != {}):
+        is_own = kind == "state" and stream_of(of, keys) == key
+        if is_own and (has_records or content != {}):
             return True
         if kind == "global" and (has_records or key in content):
             return True

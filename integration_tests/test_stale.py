@@ -97,12 +97,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # What is stale
 
 
-def test_what_was_not_sent_and_is_older_than_the_sync_is_deleted(dust: LocalDust) -> None:
-    put(dust, "users-1", "users-2")
-    assert replace_users(dust, 2, 3).error is None
-    assert set(dust.documents) == {"users-2", "users-3"}
-
-
 def test_what_was_sent_is_kept_among_many_others(dust: LocalDust) -> None:
     put(dust, *(f"users-{id_}" for id_ in range(100)))
     sent = range(0, 200, 3)

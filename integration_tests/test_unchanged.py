@@ -6,8 +6,7 @@ import copy
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -146,16 +145,8 @@ def test_deletions_keep_their_order_among_unchanged_records(dust: LocalDust) -> 
     """A, B, A ends as A, and what is deleted and comes back is stored."""
     store(dust, *(user(id_, v="A") for id_ in range(5)))
     gone = {"_ab_cdc_deleted_at": "2026-11-26"}
-    lines = [
-        user(0, v="A"),
-        user(1, v="B"),
-        user(1, v="A"),
-        user(2, **gone),
-        user(2, v="A"),
-        user(3, v="A"),
-        user(3, **gone),
-        user(4, v="A"),
-    ]
+    lines = [user(0, v="A"), user(1, v="B"), user(1, v="A"), user(2, **gone), user(2, v="A")]
+    lines += [user(3, v="A"), user(3, **gone), user(4, v="A")]
     assert long_sync(dust, *lines, configured=users("append_dedup", "incremental")).error is None
     assert sent(dust) == ["users-1", "users-1", "users-2"]
     assert texts(dust) == {f"users-{id_}": {"id": id_, "v": "A"} for id_ in (0, 1, 2, 4)}
@@ -186,22 +177,17 @@ def test_a_rate_limited_upsert_that_the_list_does_not_show_is_repeated(dust: Loc
 
 @pytest.mark.parametrize(
     "failed",
-    [
-        pytest.param(Fault(status=500, after_work=True), id="500"),
-        pytest.param(Fault(ending="reset", after_work=True), id="reset"),
-    ],
+    [Fault(status=500, after_work=True), Fault(ending="reset", after_work=True)],
+    ids=["500", "reset"],
 )
 @pytest.mark.parametrize("is_long", [True, False], ids=["long sync", "short sync"])
 def test_an_upsert_that_failed_is_repeated_until_it_succeeds_although_the_list_shows_it(
     dust: LocalDust, caplog: pytest.LogCaptureFixture, failed: Fault, is_long: bool
 ) -> None:
     """Dust has stored the document by then, but its search index may lack it."""
-    first = (RATE_LIMITED,) if is_long else (None,)
+    upserts = (RATE_LIMITED if is_long else None, failed, RATE_LIMITED, RATE_LIMITED)
     with caplog.at_level(logging.INFO, "airbyte"):
-        done = long_sync(
-            dust, user(1), user(2), upserts=(*first, failed, RATE_LIMITED, RATE_LIMITED)
-        )
-    assert done.error is None
+        assert long_sync(dust, user(1), user(2), upserts=upserts).error is None
     posts = [one.path.rpartition("/")[2] for one in dust.requests if one.method == "POST"]
     assert posts == (["users-1"] * 5 + ["users-2"] if is_long else ["users-1"] + ["users-2"] * 4)
     assert ": 2 records, 2 upserted, 0 unchanged, " in caplog.messages[-1]
@@ -251,30 +237,6 @@ def test_what_dust_stores_in_another_form_is_unchanged_all_the_same(
     assert dict(dust.documents) == before
 
 
-def test_ids_that_differ_in_case_are_different_documents(dust: LocalDust) -> None:
-    store(dust, user("a", v=1), user("A", v=1), user("b", v=1))
-    lines = [user("B", v=1), user("a", v=1), user("A", v=2), user("b", v=1)]
-    assert long_sync(dust, *lines).error is None
-    assert sent(dust) == ["users-B", "users-A"]
-    assert {id_: data["v"] for id_, data in texts(dust).items()} == {
-        "users-a": 1,
-        "users-A": 2,
-        "users-b": 1,
-        "users-B": 1,
-    }
-
-
-def test_a_hidden_tag_of_dust_shows_as_a_change(dust: LocalDust) -> None:
-    """It is in the hash and not in the list; an upsert keeps it."""
-    store(dust, user(1), user(2))
-    payload = {**dust.documents["users-2"], "mime_type": "application/json"}
-    payload["tags"] = ["airbyte:stream:users"]
-    dust.put("users-2", system_tags=["__DUST_x"], **payload)
-    assert long_sync(dust, user(1), user(2)).error is None
-    assert sent(dust) == ["users-2"]
-    assert dust.documents["users-2"]["tags"][-1] == "__DUST_x"
-
-
 @pytest.mark.parametrize(
     "edited",
     [
@@ -319,37 +281,27 @@ def test_a_record_that_changed_is_sent(dust: LocalDust, name: str) -> None:
 # Lists
 
 
-Listed = list[Message]
-
-
 @pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        pytest.param(lambda listed: listed * 2, [], id="each twice"),
-        pytest.param(lambda listed: listed[1:], ["users-0"], id="one missing"),
-        pytest.param(lambda listed: [listed[0]] * 3, ["users-1", "users-2"], id="one for others"),
-        pytest.param(lambda _: [], ["users-0", "users-1", "users-2"], id="none"),
-    ],
+    ("listed", "expected"),
+    [([0, 1, 2] * 2, []), ([1, 2], [0]), ([0, 0, 0], [1, 2]), ([], [0, 1, 2])],
+    ids=["each twice", "one missing", "one for others", "none"],
 )
 def test_whatever_the_list_repeats_or_misses_dust_has_all(
-    dust: LocalDust, change: Callable[[Listed], Listed], expected: list[str]
+    dust: LocalDust, listed: list[int], expected: list[int]
 ) -> None:
     lines = [user(id_) for id_ in range(3)]
     store(dust, *lines)
     before = texts(dust)
-    listed = [dust.documents[f"users-{id_}"] for id_ in range(3)]
-    assert long_sync(dust, *lines, lists=page_of(change(listed))).error is None
-    assert sent(dust) == expected
+    page = page_of([dust.documents[f"users-{id_}"] for id_ in listed])
+    assert long_sync(dust, *lines, lists=page).error is None
+    assert sent(dust) == [f"users-{id_}" for id_ in expected]
     assert texts(dust) == before
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(
-            Fault(status=400, body=b'{"error":{"type":"data_source_error","message":"No."}}'),
-            id="400",
-        ),
+        pytest.param(Fault(status=400, body=b"{}"), id="400"),
         pytest.param(Fault(status=503), id="503"),
         pytest.param(Fault(status=403, body=b"<html>"), id="403 of a proxy"),
         pytest.param(Fault(status=200, body=b"<html>"), id="200 HTML"),
@@ -368,35 +320,6 @@ def test_a_list_that_fails_is_warned_of_once_and_all_is_sent(
     assert sent(dust) == ["users-0", "users-1", "users-2"]
     (warning,) = [text for text in caplog.messages if "Unchanged" in text]
     assert warning.startswith("Could not list the data source's documents for stream 'users': ")
-
-
-# Evidence
-
-
-def other_formula(_document: object) -> str:
-    return "0" * 64
-
-
-def test_without_any_upsert_yet_another_hash_formula_shows_as_differences(dust: LocalDust) -> None:
-    lines = [user(id_) for id_ in range(3)]
-    dust.store.options = replace(dust.store.options, hash_formula=other_formula)
-    store(dust, *lines)
-    assert long_sync(dust, *lines).error is None
-    assert sent(dust) == ["users-0", "users-1", "users-2"]
-
-
-# States
-
-
-def test_no_state_is_ahead_of_an_upsert_that_failed(dust: LocalDust) -> None:
-    lines = users_with_states(range(5))
-    store(dust, *lines)
-    del dust.documents["users-3"]
-    faults = iter([RATE_LIMITED, Fault(status=403)])
-    dust.faults = lambda request: next(faults, None) if request.method == "POST" else None
-    done = sync(dust.config, USERS, lines)
-    assert done.error is not None
-    assert done.states == [state(id_) for id_ in range(3)]
 
 
 def test_a_state_of_a_long_sync_comes_back_once_dust_has_all_before_it(dust: LocalDust) -> None:

@@ -21,7 +21,7 @@ from destination_dust.writer import (
     Writer,
     document_hash,
 )
-from unit_tests.builders import EMITTED_AT_MS, USERS, document_of
+from unit_tests.builders import USERS, document_of
 from unit_tests.clock import Clock
 
 NUMBERS = itertools.count()
@@ -151,44 +151,3 @@ def test_the_memory_for_the_list_is_small_and_does_not_grow_once_it_is_read(
     assert dust.pages == [0, 1]
     assert remembered_bytes < 500 * 400
     assert grown_bytes < remembered_bytes + 20_000
-
-
-@pytest.mark.parametrize(
-    ("id_", "title", "text", "hash_"),
-    [
-        pytest.param(
-            "users-1",
-            "T",
-            '{"a":1}',
-            "e6f7c9adb31750336dead2257c0d35bd19770724ae478b97e49f322bce4b9428",
-            id="whole",
-        ),
-        pytest.param(
-            "users-5",
-            "",
-            '{"a":1}',
-            "a51f1b4d3995636e082534c393359d6f3f22119682f66b2438264bd9060e08db",
-            id="no title",
-        ),
-        pytest.param(
-            "users-5",
-            "T",
-            "",
-            "a3750ef9cab5f762a31c45a3a3c86cfd2b5d20c43d135649bdd1367957d6bc53",
-            id="no text",
-        ),
-        pytest.param(
-            "users-7",
-            "T",
-            "a\0b",
-            "28670f95d8c2cfb065727f81624d6b2360e8a11c0464a80fa36d895eb8e4c866",
-            id="NUL",
-        ),
-    ],
-)
-def test_the_hash_is_the_one_that_dust_answers_with(
-    id_: str, title: str, text: str, hash_: str
-) -> None:
-    """Hashes that live Dust has sent."""
-    document = Document(USERS, ("1",), id_, title, text, "https://e.com/x", EMITTED_AT_MS)
-    assert document_hash(document, EMITTED_AT_MS) == hash_

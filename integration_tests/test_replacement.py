@@ -453,6 +453,9 @@ EU_STATUS, US_STATUS = (status(namespace=one) for one in ("eu", "us"))
         ),
         pytest.param([EU], [user(3), STATE, status()], {"us1", "eu3"}, id="record, state, status"),
         pytest.param(
+            [EU], [user(3), US_STATE, status()], {"us1", "eu1", "eu3"}, id="another's state"
+        ),
+        pytest.param(
             [EU], [user(3), EMPTY_STATE], {"us1", "eu1", "eu3"}, id="state without a status"
         ),
         pytest.param(

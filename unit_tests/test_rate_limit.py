@@ -194,9 +194,7 @@ def test_what_cannot_pass_is_not_tried_again(retries: Retries) -> None:
     assert waits_s(retries, answered(401)) == []
 
 
-def test_it_gives_up_after_five_windows_of_nothing_but_429s(
-    retries: Retries, clock: Clock
-) -> None:
+def test_it_gives_up_after_five_windows_of_nothing_but_429s(retries: Retries, clock: Clock) -> None:
     waits: list[float] = []
     while retries.go_on_after(answered(429)):
         waits.append(retries.wait_s())

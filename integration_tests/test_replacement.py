@@ -66,6 +66,7 @@ EMPTY_STATE = own_state({})
 """What the platform adds for a stream whose source sent no state."""
 NULL_STATE = own_state(None)
 LEGACY_STATE = b'{"type":"STATE","state":{"data":{}}}'
+LEGACY_TEAMS = b'{"type":"STATE","state":{"data":{"teams":1}}}'
 ANY_END = own_state({"__ab_no_cursor_state_message": True})
 ESTIMATE = (
     b'{"type":"TRACE","trace":{"type":"ESTIMATE","emitted_at":1,'
@@ -122,40 +123,22 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ("configured", "after"),
     [
         pytest.param(REFRESH, [STATE, status()], id="refreshes on"),
-        pytest.param(
-            users("append_dedup", REFRESHES), [STATE, status()], id="refreshes on, deduped"
-        ),
+        pytest.param(users("append_dedup", REFRESHES), [STATE, status()], id="deduped"),
         pytest.param(
             users("append", REFRESHES, sync_mode="incremental", is_resumable=True),
             [STATE, status()],
-            id="refreshes on, incremental",
+            id="incremental",
         ),
         pytest.param(REFRESH, [status(), EMPTY_STATE], id="a state after the status"),
-        pytest.param(
-            users("append", (1, 1, 40)),
-            [STATE, status()],
-            id="the first generation",
-        ),
-        pytest.param(
-            users("append", (2, 2, 1)),
-            [STATE, status()],
-            id="the first sync",
-        ),
-        pytest.param(
-            users("append", (7, 7, None)),
-            [STATE, status()],
-            id="no sync_id",
-        ),
+        pytest.param(users("append", (1, 1, 40)), [STATE, status()], id="the first generation"),
+        pytest.param(users("append", (2, 2, 1)), [STATE, status()], id="the first sync"),
+        pytest.param(users("append", (7, 7, None)), [STATE, status()], id="no sync_id"),
         pytest.param(users("overwrite", PYAIRBYTE), [STATE, status()], id="PyAirbyte's REPLACE"),
         pytest.param(RESUMABLE, [STATE, status()], id="resumable, told complete"),
         pytest.param(OVERWRITE, [own_state({"a": 1})], id="a state that only a success ends with"),
         pytest.param(OVERWRITE, [EMPTY_STATE], id="the platform's own state"),
-        pytest.param(
-            OVERWRITE, [EMPTY_STATE, own_state({}, "teams")], id="another stream's state after it"
-        ),
-        pytest.param(
-            OVERWRITE, [status("STARTED"), STATE, status("COMPLETE")], id="started, complete"
-        ),
+        pytest.param(OVERWRITE, [EMPTY_STATE, own_state({}, "teams")], id="another's state"),
+        pytest.param(OVERWRITE, [status("STARTED"), STATE, status("COMPLETE")], id="started"),
         pytest.param(OVERWRITE, [ESTIMATE, EMPTY_STATE], id="an estimate is no failure"),
     ],
 )
@@ -184,12 +167,7 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(RESUMABLE, [NULL_STATE, user(5)], NOT_TOLD, id="null, record"),
         pytest.param(OVERWRITE, [NULL_STATE], NOT_TOLD, id="a null state after records"),
         pytest.param(users(is_resumable=None), [EMPTY_STATE], NOT_TOLD, id="perhaps resumable"),
-        pytest.param(
-            INCREMENTAL,
-            [],
-            NOT_FINISHED,
-            id="refreshes, incremental, no status",
-        ),
+        pytest.param(INCREMENTAL, [], NOT_FINISHED, id="incremental, no status"),
         pytest.param(OVERWRITE, [global_state(users=None)], NOT_TOLD, id="a global state"),
         pytest.param(OVERWRITE, [LEGACY_STATE], NOT_TOLD, id="a state of no type"),
         pytest.param(OVERWRITE, [own_state({}, "teams")], NOT_TOLD, id="another stream's state"),
@@ -207,22 +185,14 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(REFRESH, [EMPTY_STATE, NULL_STATE], NOT_FINISHED, id="no proof"),
         pytest.param(REFRESH, [status()], NO_LAST_STATE, id="no state after the record"),
         pytest.param(
-            REFRESH,
-            [own_state({"a": 1}, "teams"), status()],
-            NO_LAST_STATE,
-            id="another stream's state after the record",
+            REFRESH, [own_state({"a": 1}, "teams"), status()], NO_LAST_STATE, id="another's state"
         ),
-        pytest.param(
-            REFRESH,
-            [STATE, user(5), status()],
-            NO_LAST_STATE,
-            id="a state before the last record",
-        ),
+        pytest.param(REFRESH, [STATE, user(5), status()], NO_LAST_STATE, id="a record after it"),
         pytest.param(
             users("overwrite", PYAIRBYTE, sync_mode="incremental"),
             [EMPTY_STATE, NULL_STATE, status()],
             READ_INCREMENTALLY,
-            id="PyAirbyte's REPLACE without a full refresh",
+            id="PyAirbyte, incremental",
         ),
     ],
 )
@@ -245,8 +215,9 @@ def test_without_certainty_all_is_kept_and_one_warning_says_why(
     assert reason in warning
 
 
-EMPTY_TEAMS = [own_state({"cursor": 1}, "teams")]
-TEAMS = [record("teams", {"id": 2}), *EMPTY_TEAMS]
+TEAMS_STATE = own_state({"cursor": 1}, "teams")
+GLOBAL_TEAMS = global_state(teams={"a": 1})
+TEAMS = [record("teams", {"id": 2}), TEAMS_STATE]
 
 
 @pytest.mark.parametrize(
@@ -258,9 +229,7 @@ TEAMS = [record("teams", {"id": 2}), *EMPTY_TEAMS]
         pytest.param([EMPTY_STATE], TEAMS, False, False, False, id="older Python CDK, empty"),
         pytest.param([], TEAMS, False, False, False, id="older Python CDK and platform, empty"),
         pytest.param([STATE], TEAMS, True, True, False, id="Java JDBC, resumable, empty"),
-        pytest.param(
-            [STATE_WITHOUT_CONTENT], TEAMS, False, True, True, id="Java JDBC, not resumable, empty"
-        ),
+        pytest.param([STATE_WITHOUT_CONTENT], TEAMS, False, True, True, id="Java JDBC, empty"),
         pytest.param(
             [], [*TEAMS, global_state(users={}, teams={"a": 1})], True, True, False, id="CDC, empty"
         ),
@@ -271,32 +240,17 @@ TEAMS = [record("teams", {"id": 2}), *EMPTY_TEAMS]
         pytest.param([user(4), ANY_END], TEAMS, False, True, False, id="no cursor, full"),
         pytest.param([user(4), EMPTY_STATE], TEAMS, False, True, True, id="older Python CDK, full"),
         pytest.param([user(4)], TEAMS, False, False, False, id="older platform, full"),
-        pytest.param(
-            [user(4), global_state(teams={"a": 1})], TEAMS, True, True, False, id="CDC, full"
-        ),
+        pytest.param([user(4), GLOBAL_TEAMS], TEAMS, True, True, False, id="CDC, full"),
         pytest.param([user(4), LEGACY_STATE], TEAMS, None, True, False, id="legacy, full"),
         # What arrives of a stream that the source left out.
         pytest.param([], TEAMS, None, False, False, id="skipped"),
-        pytest.param([], EMPTY_TEAMS, None, False, False, id="skipped, the other one empty"),
+        pytest.param([], [TEAMS_STATE], None, False, False, id="skipped, the other one empty"),
         pytest.param([EMPTY_STATE], TEAMS, False, False, False, id="skipped, platform's state"),
-        pytest.param(
-            [EMPTY_STATE], EMPTY_TEAMS, False, False, False, id="skipped, other empty, platform's"
-        ),
-        pytest.param(
-            [], [*TEAMS, global_state(teams={"a": 1})], True, False, False, id="CDC, skipped"
-        ),
-        pytest.param(
-            [], [global_state(teams={"a": 1})], True, False, False, id="CDC, skipped, other empty"
-        ),
+        pytest.param([EMPTY_STATE], [TEAMS_STATE], False, False, False, id="skipped, both empty"),
+        pytest.param([], [*TEAMS, GLOBAL_TEAMS], True, False, False, id="CDC, skipped"),
+        pytest.param([], [GLOBAL_TEAMS], True, False, False, id="CDC, both skipped"),
         pytest.param([], [*TEAMS, LEGACY_STATE], None, False, False, id="legacy, skipped"),
-        pytest.param(
-            [],
-            [LEGACY_STATE.replace(b"{}", b'{"teams":1}')],
-            None,
-            False,
-            False,
-            id="legacy with content, skipped",
-        ),
+        pytest.param([], [LEGACY_TEAMS], None, False, False, id="legacy, content"),
         # What the platform sends to clear streams.
         pytest.param([], [], True, True, False, id="clear of all, resumable"),
         pytest.param(
@@ -453,13 +407,11 @@ EU_STATUS, US_STATUS = (status(namespace=one) for one in ("eu", "us"))
         ),
         pytest.param([EU], [user(3), STATE, status()], {"us1", "eu3"}, id="record, state, status"),
         pytest.param(
-            [EU], [user(3), EMPTY_STATE], {"us1", "eu1", "eu3"}, id="state without a status"
+            [EU], [user(3), US_STATE, status()], {"us1", "eu1", "eu3"}, id="another's state"
         ),
+        pytest.param([EU], [user(3), EMPTY_STATE], {"us1", "eu1", "eu3"}, id="no status"),
         pytest.param(
-            [EU],
-            [user(3), own_state({}, namespace="eu")],
-            {"us1", "eu3"},
-            id="state with its namespace",
+            [EU], [user(3), own_state({}, namespace="eu")], {"us1", "eu3"}, id="exact state"
         ),
     ],
 )
@@ -491,6 +443,7 @@ def test_a_status_is_exact_where_the_platform_sends_it(dust: LocalDust) -> None:
     assert dict(dust.documents) == {}
 
 
+@pytest.mark.xfail(strict=True, reason="a state without a namespace does not rule out a clear")
 def test_a_state_without_a_namespace_shows_that_this_is_no_clear(dust: LocalDust) -> None:
     """The source left out `users`, and `teams` has become empty."""
     configured = catalog(EU, users(name="teams", namespace="eu"))

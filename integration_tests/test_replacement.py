@@ -443,7 +443,6 @@ def test_a_status_is_exact_where_the_platform_sends_it(dust: LocalDust) -> None:
     assert dict(dust.documents) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="a state without a namespace does not rule out a clear")
 def test_a_state_without_a_namespace_shows_that_this_is_no_clear(dust: LocalDust) -> None:
     """The source left out `users`, and `teams` has become empty."""
     configured = catalog(EU, users(name="teams", namespace="eu"))

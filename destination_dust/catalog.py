@@ -97,6 +97,15 @@ def configured_streams(catalog: ConfiguredAirbyteCatalog) -> Streams:
     return Streams(streams.values())
 
 
+def is_of_pyairbyte(configured: ConfiguredAirbyteStream) -> bool:
+    """Return whether PyAirbyte has configured the stream.
+
+    It sends 1 for all three ids, which carries no meaning. Source: PyAirbyte, `CatalogProvider`.
+    """
+    ids = (configured.generation_id, configured.minimum_generation_id, configured.sync_id)
+    return ids == (1, 1, 1)
+
+
 def _stream(configured: ConfiguredAirbyteStream) -> Stream:
     namespace, name = stream_key(configured.stream.namespace, configured.stream.name)
     mode = configured.destination_sync_mode
@@ -106,6 +115,7 @@ def _stream(configured: ConfiguredAirbyteStream) -> Stream:
         namespace,
         primary_key=tuple(tuple(path) for path in primary_key),
         is_deduped=mode is DestinationSyncMode.append_dedup,
+        is_of_pyairbyte=is_of_pyairbyte(configured),
     )
     if mode not in SUPPORTED_SYNC_MODES:
         raise DustConfigError(

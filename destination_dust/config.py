@@ -177,6 +177,9 @@ def _base_url(text: str) -> str:
         ) from None
     if url.scheme not in ("https", "http") or not url.host:
         raise DustConfigError(f"base_url must begin with https://, as in {DEFAULT_BASE_URL}.")
+    labels = url.host.removesuffix(".").split(".")
+    if "*" in url.host or not all(0 < len(label) < 64 for label in labels):
+        raise DustConfigError(f"base_url is not a URL such as {DEFAULT_BASE_URL}: check its host.")
     if url.host.startswith("sk-"):
         raise DustConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}, not a key.")
     if url.scheme == "http" and not is_loopback(url.host):

@@ -21,6 +21,8 @@ MAX_ID_CHARACTERS = 255
 MAX_TITLE_UTF16_UNITS = 512
 MAX_INDENTED_CHARACTERS = 1_000_000
 MAX_URL_CHARACTERS = 32_000
+LEAST_TIMESTAMP_MS = 10**10
+"""A smaller time is in seconds: Dust takes it for that, and PyAirbyte's caches send it so."""
 MAX_TIMESTAMP_MS = 8_640_000_000_000_000
 """The latest time that a date of JavaScript can hold."""
 
@@ -90,7 +92,7 @@ def to_document(stream: Stream, record: AirbyteRecordMessage) -> Document:
     Raises InputError when the record nests too deeply to be written as JSON.
     """
     try:
-        return _document(stream, record, _without_cache_fields(record.data))
+        return _document(stream, record, _data_of(stream, record))
     except RecursionError:
         # `from None`: a thousand frames explain nothing.
         raise InputError(
@@ -115,13 +117,16 @@ def _document(stream: Stream, record: AirbyteRecordMessage, data: Mapping[str, A
     )
 
 
-def _without_cache_fields(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the data without the fields that a cache of PyAirbyte adds.
+def _data_of(stream: Stream, record: AirbyteRecordMessage) -> Mapping[str, Any]:
+    """Return the record's data without the fields that a cache of PyAirbyte has added.
 
     Their values differ each time the source is read. So they would give every record another id or
-    another text in every sync.
+    another text in every sync. Fields of these names that a source has itself, such as a table
+    which Airbyte wrote, are kept: only caches give the time in seconds.
     """
-    if not _CACHE_FIELDS.issubset(data):
+    data: Mapping[str, Any] = record.data
+    is_of_cache = stream.is_of_pyairbyte and record.emitted_at < LEAST_TIMESTAMP_MS
+    if not (is_of_cache and _CACHE_FIELDS.issubset(data)):
         return data
     return {name: value for name, value in data.items() if name not in _CACHE_FIELDS}
 

@@ -59,6 +59,10 @@ class InputError(DustError):
     """Stdin does not hold what the Airbyte protocol allows, or cannot be read."""
 
 
+class StdoutError(Exception):
+    """Stdout cannot be written to, and so no message can say why the sync failed."""
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield the error, what caused it, what caused that, and so on."""
     while error is not None:

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -25,7 +26,7 @@ from airbyte_cdk.models import (
 )
 
 from destination_dust import exact_json
-from destination_dust.errors import InputError
+from destination_dust.errors import InputError, StdoutError
 
 logger = logging.getLogger("airbyte")
 
@@ -105,9 +106,22 @@ def read_messages(stdin: Iterable[bytes]) -> Iterator[AirbyteMessage]:
 
 
 def write_message(message: AirbyteMessage, stdout: BinaryIO) -> None:
-    """Write the message as one line that a reader on the other end of a pipe sees at once."""
-    stdout.write(_line(message) + b"\n")
-    stdout.flush()
+    """Write the message as one line that a reader on the other end of a pipe sees at once.
+
+    Raises StdoutError.
+    """
+    with writing_to_stdout():
+        stdout.write(_line(message) + b"\n")
+        stdout.flush()
+
+
+@contextmanager
+def writing_to_stdout() -> Iterator[None]:
+    """Raise StdoutError where stdout cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        raise StdoutError(error.strerror) from error
 
 
 def _line(message: AirbyteMessage) -> bytes:

@@ -4,8 +4,7 @@ A stream that is being replaced is written like any other. Old documents are del
 the input, and only when it is certain that the source has sent the whole stream.
 
 Sources: airbyte-platform, `CatalogGenerationSetter`, `AttemptHandler`, `RuntimeEnvVarFactory`,
-`StreamStatusCompletionTracker`, `MissingStateInjector`, `EmptyAirbyteSource`; PyAirbyte,
-`CatalogProvider`.
+`StreamStatusCompletionTracker`, `MissingStateInjector`, `EmptyAirbyteSource`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from destination_dust.catalog import Streams
+from destination_dust.catalog import Streams, is_of_pyairbyte
 from destination_dust.client import DustClient
 from destination_dust.document import Document, id_hash
 from destination_dust.protocol import UnreadLine
@@ -223,14 +222,12 @@ def is_replaced(configured: ConfiguredAirbyteStream) -> bool:
     """Return whether the sync replaces what Dust has of the stream.
 
     Where refreshes are on, the platform says so in any sync mode: the oldest generation to keep is
-    then the current one. PyAirbyte sends 1 for all three ids, which carries no meaning.
+    then the current one.
     """
     if configured.destination_sync_mode is DestinationSyncMode.overwrite:
         return True
-    generation, minimum = configured.generation_id, configured.minimum_generation_id
-    if (generation, minimum, configured.sync_id) == (1, 1, 1):
-        return False
-    return minimum is not None and 0 < minimum == generation
+    minimum = configured.minimum_generation_id or 0
+    return 0 < minimum == configured.generation_id and not is_of_pyairbyte(configured)
 
 
 @dataclass
@@ -280,13 +277,14 @@ class _Replaced:
     def is_last(self, content: AirbyteStateBlob | None) -> bool:
         """Return whether a STATE of the stream with this content shows that the stream has ended.
 
-        A null state clears a stream. Any other state ends a stream that cannot be resumed: its
-        source sends it once at the end, or the platform adds it when the source has succeeded.
+        A null state without records clears a stream. Any state ends a stream that cannot be
+        resumed: its source sends it once at the end, or the platform adds it when the source has
+        succeeded.
         """
-        if content is None:
-            return not self.has_records
-        is_resumable = self.configured.stream.is_resumable
-        return is_resumable is False and _STATE_OF_ANY_END not in vars(content)
+        if content is None and not self.has_records:
+            return True
+        is_marker = content is not None and _STATE_OF_ANY_END in vars(content)
+        return self.configured.stream.is_resumable is False and not is_marker
 
 
 def _has_content(content: AirbyteStateBlob | None) -> bool:

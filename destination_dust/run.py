@@ -26,11 +26,14 @@ def run() -> None:
     # Imported only now, because loading the CDK takes a second. Until signals are handled, Python
     # ignores them when it is PID 1 of a container.
     from destination_dust.destination import DestinationDust
+    from destination_dust.errors import StdoutError
+    from destination_dust.protocol import writing_to_stdout
 
     try:
         DestinationDust(started_s=started_s).run(sys.argv[1:])
-        sys.stdout.flush()
-    except OSError as error:
+        with writing_to_stdout():
+            sys.stdout.flush()
+    except StdoutError as error:
         # Not left to the CDK's handler of uncaught exceptions, which writes to stdout.
         _end_without_stdout(error)
 
@@ -72,9 +75,9 @@ def _make_blocking(descriptor: int) -> None:
         os.set_blocking(descriptor, True)
 
 
-def _end_without_stdout(error: OSError) -> NoReturn:
+def _end_without_stdout(error: Exception) -> NoReturn:
     try:
-        print(f"Could not write to stdout: {error.strerror}.", file=sys.stderr, flush=True)
+        print(f"Could not write to stdout: {error}.", file=sys.stderr, flush=True)
     finally:
         # A regular exit would try to write the rest of the buffers.
         os._exit(1)

@@ -27,13 +27,14 @@ class Stream:
     """What stays the same for a configured stream during a sync.
 
     `primary_key` holds one path of field names per part of the key. `is_deduped` means that a
-    deletion at the source is a deletion in Dust.
+    deletion at the source is a deletion in Dust, and `is_of_pyairbyte` that PyAirbyte syncs it.
     """
 
     name: str
     namespace: str | None = None
     primary_key: tuple[tuple[str, ...], ...] = ()
     is_deduped: bool = False
+    is_of_pyairbyte: bool = False
 
     @property
     def key(self) -> StreamKey:

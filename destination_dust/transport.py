@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -128,10 +127,11 @@ class Transport:
             return tunnel_refused(
                 self._proxy.address, self.host, status, had_user=self._proxy.has_user
             )
+        proxy = self._proxy and f"the proxy {self._proxy.address}"
         for cause in chain:
             if isinstance(cause, ssl.SSLCertVerificationError):
-                return self._unverified(cause)
-        proxy = self._proxy and f"the proxy {self._proxy.address}"
+                is_of_proxy = proxy and _any_is(chain, (exceptions.ProxyError,))
+                return self._unverified(cause, proxy if is_of_proxy and proxy else self.host)
         problem = next(each for each in NETWORK_PROBLEMS if each.is_in(chain))
         return Failure(
             said=problem.said.format(
@@ -143,7 +143,7 @@ class Transport:
             cause=None if _any_is(chain, _QUOTING) else error,
         )
 
-    def _unverified(self, error: ssl.SSLCertVerificationError) -> Failure:
+    def _unverified(self, error: ssl.SSLCertVerificationError, peer: str) -> Failure:
         if error.verify_code in _WRONG_TIME_OR_NAME:
             advice = (
                 "Check base_url and this machine's clock. Otherwise the certificate has to be "
@@ -158,7 +158,7 @@ class Transport:
             advice = "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
         reason = error.verify_message.rstrip(".")
         return Failure(
-            said=f"the TLS certificate of {self.host} could not be verified: {reason}",
+            said=f"the TLS certificate of {peer} could not be verified: {reason}",
             meaning=Meaning(DustConfigError, advice),
             cause=error,
         )
@@ -193,7 +193,8 @@ class _BundleAdapter(HTTPAdapter):
     def __init__(self, bundle: str, variable: str) -> None:
         # Without VERIFY_X509_STRICT, which only ssl.create_default_context sets.
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        is_folder = len(bundle) <= _MAX_PATH and Path(bundle).is_dir()
+        # Not with pathlib, which raises where the folder may not be read.
+        is_folder = os.path.isdir(bundle)  # noqa: PTH112
         try:
             self._context.load_verify_locations(
                 cafile=None if is_folder else bundle, capath=bundle if is_folder else None
@@ -322,7 +323,7 @@ def _proxy_for(base_url: str, proxies: Mapping[str, str]) -> _Proxy | None:
             f"Through the environment's HTTP proxy the key would travel unencrypted: add "
             f"{base.hostname} to NO_PROXY."
         )
-    return _Proxy(match["host"] + (match["port"] or ""), has_user=bool(match["user"]))
+    return _Proxy(match["host"] + (match["port"] or ""), has_user=":" in (match["user"] or ""))
 
 
 def _variable_naming(bundle: str) -> str:

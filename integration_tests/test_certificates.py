@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 import sys
 import threading
@@ -269,6 +270,28 @@ def test_the_certificate_of_a_proxy_itself_need_not_follow_rfc_5280_either(
     with serving(tmp_path, certificate) as address, serving(tmp_path, certificate) as proxy:
         env.setenv("HTTPS_PROXY", f"https://{proxy}")
         assert check(address).status is Status.SUCCEEDED
+
+
+def test_the_certificate_of_a_proxy_that_cannot_be_verified_is_the_proxys(
+    env: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    env.setenv("REQUESTS_CA_BUNDLE", bundle_of(Authority(), tmp_path))
+    with serving(tmp_path, Authority().sign()) as proxy:
+        env.setenv("HTTPS_PROXY", f"https://{proxy}")
+        message = str(check("dust.tt").message)
+    assert f"the TLS certificate of the proxy {proxy} could not be verified: unable to" in message
+
+
+def test_a_bundle_in_a_folder_that_may_not_be_read_is_named(
+    env: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The image does not run as root."""
+    if os.geteuid() == 0:
+        pytest.skip("root may read all")
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    env.setenv("REQUESTS_CA_BUNDLE", str(folder / "ca.pem"))
+    assert "from which no certificates can be read" in str(check("dust.tt").message)
 
 
 def test_an_https_url_of_a_proxy_that_does_not_use_tls_is_reported(

@@ -165,7 +165,7 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(RESUMABLE, [EMPTY_STATE], NOT_TOLD, id="resumable"),
         pytest.param(RESUMABLE, [NULL_STATE, EMPTY_STATE], NOT_TOLD, id="no longer null"),
         pytest.param(RESUMABLE, [NULL_STATE, user(5)], NOT_TOLD, id="null, record"),
-        pytest.param(OVERWRITE, [NULL_STATE], NOT_TOLD, id="a null state after records"),
+        pytest.param(RESUMABLE, [NULL_STATE], NOT_TOLD, id="a null state after records"),
         pytest.param(users(is_resumable=None), [EMPTY_STATE], NOT_TOLD, id="perhaps resumable"),
         pytest.param(INCREMENTAL, [], NOT_FINISHED, id="incremental, no status"),
         pytest.param(OVERWRITE, [global_state(users=None)], NOT_TOLD, id="a global state"),
@@ -237,6 +237,7 @@ TEAMS = [record("teams", {"id": 2}), TEAMS_STATE]
         # What it sends for one with records.
         pytest.param([user(4), STATE], TEAMS, True, True, False, id="resumable, full"),
         pytest.param([user(4), STATE], TEAMS, False, True, True, id="not resumable, full"),
+        pytest.param([user(4), NULL_STATE], TEAMS, False, True, True, id="Java JDBC, full"),
         pytest.param([user(4), ANY_END], TEAMS, False, True, False, id="no cursor, full"),
         pytest.param([user(4), EMPTY_STATE], TEAMS, False, True, True, id="older Python CDK, full"),
         pytest.param([user(4)], TEAMS, False, False, False, id="older platform, full"),

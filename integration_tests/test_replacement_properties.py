@@ -113,9 +113,9 @@ def has_succeeded(configured: Message, keys: list[Key], lines: list[Line]) -> bo
     states = [content for kind, of, content in after if kind == "state" and of == key]
     if not is_overwrite or not states or any(kind == "status" for kind, _, _ in lines):
         return False
-    if states[-1] is None:
-        return index_after_last_record(key, keys, lines) == 0
-    is_marker = "__ab_no_cursor_state_message" in states[-1]
+    if states[-1] is None and index_after_last_record(key, keys, lines) == 0:
+        return True
+    is_marker = "__ab_no_cursor_state_message" in (states[-1] or {})
     return configured["stream"]["is_resumable"] is False and not is_marker
 
 

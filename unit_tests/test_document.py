@@ -448,22 +448,39 @@ def test_null_empty_and_false_values_of_a_key_are_different_values() -> None:
 # What PyAirbyte's caches add
 
 CACHE_FIELDS = {"_airbyte_raw_id": "01J", "_airbyte_extracted_at": "2026", "_airbyte_meta": {}}
+EMITTED_AT_S = EMITTED_AT_MS // 1000
+FROM_PYAIRBYTE = replace(EVENTS, is_of_pyairbyte=True)
 
 
-@pytest.mark.parametrize("stream", [USERS, EVENTS], ids=["key", "no-key"])
-def test_the_fields_of_a_pyairbyte_cache_are_in_neither_id_nor_text(stream: Stream) -> None:
+@pytest.mark.parametrize("key", [USERS.primary_key, ()], ids=["key", "no-key"])
+def test_the_fields_of_a_pyairbyte_cache_are_in_neither_id_nor_text(
+    key: tuple[tuple[str, ...], ...],
+) -> None:
     """They differ each time the source is read."""
-    document = document_of(stream, {"id": "a", **CACHE_FIELDS})
+    stream = replace(FROM_PYAIRBYTE, primary_key=key)
+    document = document_of(stream, {"id": "a", **CACHE_FIELDS}, EMITTED_AT_S)
 
-    assert document == document_of(stream, {"id": "a"})
+    assert document == document_of(stream, {"id": "a"}, EMITTED_AT_S)
 
 
-@pytest.mark.parametrize("left_out", CACHE_FIELDS)
-def test_a_record_with_only_some_of_those_fields_keeps_them(left_out: str) -> None:
+@pytest.mark.parametrize(
+    ("stream", "left_out", "emitted_at"),
+    [
+        *((FROM_PYAIRBYTE, name, EMITTED_AT_S) for name in CACHE_FIELDS),
+        (FROM_PYAIRBYTE, None, EMITTED_AT_MS),
+        (EVENTS, None, EMITTED_AT_S),
+    ],
+    ids=[*CACHE_FIELDS, "PyAirbyte without a cache", "Airbyte"],
+)
+def test_fields_of_these_names_that_a_source_has_itself_are_kept(
+    stream: Stream, left_out: str | None, emitted_at: int
+) -> None:
+    """Airbyte's destinations write them into the tables of a warehouse, which may be a source."""
     data = {"id": "a"} | {name: CACHE_FIELDS[name] for name in CACHE_FIELDS if name != left_out}
+    document = document_of(stream, data, emitted_at)
 
-    assert orjson.loads(document_of(EVENTS, data).text) == data
-    assert document_of(EVENTS, data).id != document_of(EVENTS, {"id": "a"}).id
+    assert orjson.loads(document.text) == data
+    assert document.id != document_of(stream, {"id": "a"}, emitted_at).id
 
 
 # Deleted records

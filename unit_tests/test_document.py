@@ -13,7 +13,7 @@ from destination_dust import exact_json
 from destination_dust.document import Document
 from destination_dust.errors import InputError
 from destination_dust.stream import Stream
-from unit_tests.builders import EVENTS, USERS, document_of
+from unit_tests.builders import EMITTED_AT_MS, EVENTS, USERS, document_of
 
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
 NESTED = Stream("users", primary_key=(("user", "id"),))

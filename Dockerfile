@@ -15,7 +15,7 @@ ENV AIRBYTE_ENTRYPOINT="python /airbyte/integration_code/main.py"
 ENTRYPOINT ["python", "/airbyte/integration_code/main.py"]
 
 LABEL io.airbyte.name="airbyte/destination-dust" \
-      io.airbyte.version="0.3.0"
+      io.airbyte.version="0.4.0"
 
 # The base image's user 1000, by the name that Airbyte's images go by.
 # hadolint ignore=DL3066

@@ -28,6 +28,9 @@ VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 SAME_PYTHON := import sys; has, asked = sys.argv[1], "%d.%d" % sys.version_info[:2]; \
 	sys.exit(f".venv is Python {has}, not {asked}: run `make clean` first" if has != asked else 0)
 
+# By default, a worker is given a quarter of its share at once: all of the slowest tests.
+PYTEST := pytest --numprocesses auto --maxschedchunk 1 unit_tests/ integration_tests/
+
 DUST_CLIENT := integration_tests/dust_client
 ACTIONLINT := integration_tests/workflows
 
@@ -46,12 +49,12 @@ test: .venv/installed ## Runs ruff, mypy and all tests that need no more than Py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto unit_tests/ integration_tests/
+	$(BIN)/$(PYTEST)
 
 test-matrix: $(NEWEST) $(LOWEST) ## Runs the tests on each Python with the newest and the lowest packages (15 minutes)
 
 test-python%: .venv-python%/installed
-	.venv-python$*/bin/pytest --numprocesses auto unit_tests/ integration_tests/
+	.venv-python$*/bin/$(PYTEST)
 
 # The Python of the base image.
 test-image: .venv-python3.13-newest/installed ## Follows the Dockerfile without Docker (needs python3.13)

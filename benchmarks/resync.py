@@ -14,14 +14,12 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from destination_dust.client import Page, Stored
 from destination_dust.document import Document
-from destination_dust.fingerprint import document_hash
 from destination_dust.stream import Stream
-from destination_dust.unchanged import MOST_LISTED, SHORT_SYNC_UPSERTS, KnownDocuments
+from destination_dust.writer import MOST_LISTED, SHORT_SYNC_UPSERTS, Writer
 from integration_tests.connector import USERS as CATALOG
 from integration_tests.connector import record
 from integration_tests.connector.in_process import sync
@@ -147,15 +145,17 @@ class ListOfAny:
         self._documents = documents
         self._clock = clock
 
-    def list_documents(self, *, limit: int, offset: int, streams: Sequence[Stream]) -> Page:
+    def list_documents(
+        self, *, limit: int, offset: int, streams: Sequence[Stream]
+    ) -> list[dict[str, object]]:
         """Return a page."""
         numbers = range(offset, min(offset + limit, self._documents))
-        return Page([listed(streams[0], number) for number in numbers], date_ms=None)
+        return [listed(streams[0], number) for number in numbers]
 
-    def upsert_document(self, document: Document, *, is_needless: Callable[[], bool]) -> Stored:
+    def upsert_document(self, _document: Document, *, waits: bool = True) -> bool:
         """Take the document for stored."""
         self._clock.now_s += 1
-        return Stored(document_hash(document, document.timestamp_ms or 0), created_ms=None)
+        return True
 
 
 def listed(stream: Stream, number: int) -> dict[str, object]:
@@ -175,7 +175,9 @@ def listed(stream: Stream, number: int) -> dict[str, object]:
 
 def print_memory() -> Iterator[str]:
     """Print what lists of several lengths take, and yield each promise that was missed."""
-    mib = {number: known_mib(number) for number in (100_000, MOST_LISTED, MOST_LISTED + 100_000)}
+    mib = {
+        number: remembered_mib(number) for number in (100_000, MOST_LISTED, MOST_LISTED + 100_000)
+    }
     print("\n| documents listed | memory |")
     print("| ---: | ---: |")
     for number, one in mib.items():
@@ -186,14 +188,14 @@ def print_memory() -> Iterator[str]:
         yield f"more than {MOST_LISTED:,} documents are remembered"
 
 
-def known_mib(documents: int) -> float:
+def remembered_mib(documents: int) -> float:
     """Return the memory that a sync keeps once it has read a list of so many documents."""
     clock = Clock()
     client = ListOfAny(documents, clock)
     tracemalloc.start()
-    known = KnownDocuments(client, [USERS], clock=clock)  # type: ignore[arg-type]
+    writer = Writer(client, [USERS], clock=clock)  # type: ignore[arg-type]
     for number in range(SHORT_SYNC_UPSERTS + 1):
-        known.upsert(document_of(USERS, {"id": f"new {number}"}))
+        writer.write(document_of(USERS, {"id": f"new {number}"}))
     bytes_, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return bytes_ / MIB

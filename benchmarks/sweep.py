@@ -5,21 +5,29 @@
 The sync brings every second record that a local Dust has, unchanged, and deletes the others.
 Prints, for few and for many, the connector's peak memory, how often it upserted and listed
 documents, and its time per delete beside that of a bare urllib3 loop that knows what to delete.
+Both look at each document right before they delete it.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import urllib3
 
 from integration_tests import connector
-from integration_tests.connector import ROOT, catalog, record, stream, stream_status
+from integration_tests.connector import (
+    ROOT,
+    catalog,
+    record,
+    stream,
+    stream_state,
+    stream_status,
+)
 from integration_tests.local_dust import UNLIMITED, LocalDust, Options, SeenRequest
 from unit_tests.builders import USERS, document_of
 
@@ -37,12 +45,13 @@ def main() -> None:
         with LocalDust(Options(upserts_per_window=UNLIMITED)) as dust:
             fill(dust, documents)
             peak_mib, sweep_s = swept(dust, documents)
-            methods = Counter(request.method for request in dust.requests)
+            upserts = sum(request.method == "POST" for request in dust.requests)
+            lists = sum("?limit=2000" in request.path for request in dust.requests)
             fill(dust, documents)
             bare_s = timed_bare_loop(dust, documents)
         each_us, bare_us = (seconds / documents * 2e6 for seconds in (sweep_s, bare_s))
         print(
-            f"{documents:9,}  {documents // 2:6,}  {methods['POST']:7,}  {methods['GET']:5}  "
+            f"{documents:9,}  {documents // 2:6,}  {upserts:7,}  {lists:5}  "
             f"{peak_mib:7.1f} MiB  {each_us:7.0f} µs  {bare_us:6.0f} µs  {each_us / bare_us:5.2f}"
         )
 
@@ -69,7 +78,7 @@ def swept(dust: LocalDust, documents: int) -> tuple[float, float]:
         assert process.stdin
         for number in range(1, documents, 2):
             process.stdin.write(record("users", {"id": number}) + b"\n")
-        process.stdin.write(stream_status() + b"\n")
+        process.stdin.write(stream_state({"cursor": 1}) + b"\n" + stream_status() + b"\n")
         process.stdin.close()
         while process.poll() is None:
             # Unlike what wait4 tells, this begins with the connector's own program.
@@ -92,17 +101,20 @@ def timed_bare_loop(dust: LocalDust, documents: int) -> float:
 
 
 def bare_loop(base_url: str, documents: str, api_key: str) -> None:
-    """Delete each second document, and print the seconds it took."""
+    """Look at each second document and delete it, and print the seconds it took."""
     pool = urllib3.connection_from_url(base_url)
     config = LocalDust().config
     path = (
         f"/api/v1/w/{config['workspace_id']}/spaces/{config['space_id']}"
-        f"/data_sources/{config['data_source_id']}/documents/users-"
+        f"/data_sources/{config['data_source_id']}/documents"
     )
     headers = {"Authorization": f"Bearer {api_key}"}
     began_s = time.monotonic()
     for number in range(0, int(documents), 2):
-        assert pool.request("DELETE", path + str(number), headers=headers).status == 200
+        look = pool.request("GET", f"{path}?document_ids=users-{number}&limit=1", headers=headers)
+        assert len(json.loads(look.data)["documents"]) == 1
+        done = pool.request("DELETE", f"{path}/users-{number}", headers=headers)
+        assert done.status == 200
     print(time.monotonic() - began_s)
 
 

@@ -38,19 +38,20 @@ class Streams:
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._by_key.values())
 
-    def __contains__(self, key: StreamKey) -> bool:
-        return key in self._by_key
-
     def of(self, record: AirbyteRecordMessage) -> Stream | None:
-        """Return the stream that a record belongs to, or None if the catalog does not have it.
+        """Return the stream that a record belongs to, or None if the catalog does not have it."""
+        return self.named(record.namespace, record.stream)
 
-        PyAirbyte's caches leave out the namespace. Such a record belongs to the stream of its name
-        that has no namespace, or else to the only stream of its name.
+    def named(self, namespace: str | None, name: str) -> Stream | None:
+        """Return the stream that a message names, or None if the catalog does not have it.
+
+        PyAirbyte's caches leave out the namespace. Then it is the stream of this name that has no
+        namespace, or else the only stream of this name.
         """
-        key = stream_key(record.namespace, record.stream)
-        if key in self._by_key or record.namespace:
+        key = stream_key(namespace, name)
+        if key in self._by_key or namespace:
             return self._by_key.get(key)
-        return self.only(record.stream)
+        return self.only(name)
 
     def only(self, name: str) -> Stream | None:
         """Return the stream of this name, or None unless there is exactly one."""

@@ -144,7 +144,7 @@ class DustClient:
         return _documents_in(response)
 
     def find_document(self, id_: str, stream: Stream) -> list[dict[str, Any]]:
-        """Return the stream's document with this id as Dust lists it now, or nothing.
+        """Return a list of the document with this id as Dust shows it now, empty if there is none.
 
         Raises DustError.
         """
@@ -166,9 +166,9 @@ class DustClient:
     def upsert_document(self, document: Document, *, waits: bool = True) -> bool:
         """Store the document, in place of one with the same id, and return whether that was done.
 
-        Without `waits`, an upsert that is rate-limited right away is not done. One that has failed
-        otherwise is repeated in any case, because Dust may have stored a part of it. Raises
-        DustError when Dust may not have the document.
+        Without `waits`, the upsert is not done if Dust's first response is a 429. After any other
+        failure it is repeated all the same, because Dust may have stored a part of the document.
+        Raises DustError when Dust may not have the document.
         """
         task = _Task(
             name=f"upsert document {document.id!r} of stream {document.stream.name!r}",
@@ -247,17 +247,17 @@ class DustClient:
     def _try_once(
         self, task: _Task, route: str, *, read_timeout_s: float | None = None
     ) -> Response | Failure:
-        response = self._transport.exchange(
+        result = self._transport.exchange(
             task.method,
             self._paths[route] + task.path,
             task.body,
             read_timeout_s=read_timeout_s or self._read_timeout_s,
         )
-        result = response
-        if isinstance(response, Response):
-            self._start.note_date(response.date_ms)
-            if not (response.status in SUCCESSES and task.is_done(response.json)):
-                result = Failure.of(response)
+        if isinstance(result, Response):
+            if result.status in SUCCESSES and task.is_done(result.json):
+                self._start.note_date(result.date_ms)
+            else:
+                result = Failure.of(result)
         if task.takes_slot and not (isinstance(result, Failure) and result.is_rate_limited):
             # Dust may have counted a failed upsert as well.
             self._pacer.count()
@@ -327,8 +327,8 @@ def _lists_only(id_: str, json: Any) -> bool:
 def _tells_of_storing(id_: str, json: Any) -> bool:
     """Return whether the response to an upsert says that this document was stored.
 
-    The light response, which the connector asks for, has the hash of the document and no id. The
-    whole response has both, and that to an asynchronous upsert has the id alone.
+    The light response, which the connector asks for, has the document's hash and no id. The whole
+    response has both. The response to an asynchronous upsert has only the id.
 
     Source: `data_sources_documents_upsert`; `UpsertDocumentResponseSchema`.
     """

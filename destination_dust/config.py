@@ -67,12 +67,20 @@ class DustConfig:
 
 
 def _warn_of_unknown(config: Mapping[str, Any]) -> None:
-    """Warn of a mistyped name: without its base_url, the key would go to another server."""
+    """Warn of names such as `baseUrl`: without its base_url, the key goes to another server."""
     names = [field.name for field in fields(DustConfig)]
-    for name in config.keys() - set(names):
+    unknown = [
         # Some paste a key where a name belongs.
-        quoted = "whose name looks like an API key" if _DUST_KEY.search(name) else repr(name)
-        logger.warning("The setting %s is unknown, and ignored. Known: %s.", quoted, names)
+        "one whose name looks like an API key" if _DUST_KEY.search(name) else repr(name)
+        for name in config
+        if name not in names
+    ]
+    if unknown:
+        logger.warning(
+            "Unknown settings are ignored: %s. The settings are %s.",
+            ", ".join(unknown),
+            ", ".join(names),
+        )
 
 
 def register_secrets(settings: Mapping[str, Any]) -> None:

@@ -251,9 +251,8 @@ def _holds_record(line: bytes) -> bool:
 
 def _is_utf16(line: bytes) -> bool:
     """Return whether the line has a BOM of UTF-16, or NULs: names and punctuation are ASCII."""
-    return line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or line.count(0) * 4 > len(
-        line
-    )
+    has_bom = line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return has_bom or line.count(0) * 4 > len(line)
 
 
 _LOOKS_LIKE_UTF16 = "looks like UTF-16, but messages must be UTF-8"

@@ -74,7 +74,7 @@ class WhyKept(Enum):
     NOT_TOLD = (
         "Airbyte did not say whether the source has sent the whole stream",
         "It says so only for connectors that support refreshes. If you added this one as an image, "
-        "see step 4 of docs/dust.md.",
+        "see step 4 of docs/dust.md. Without Airbyte, see the README.",
     )
     NO_LAST_STATE = (
         "the source sent no state after the last record of the stream",
@@ -150,26 +150,37 @@ class Replacements:
 
     def _note_state(self, state: AirbyteStateMessage) -> None:
         if state.stream is not None:
-            if replaced := self._replaced.get(_key(state.stream.stream_descriptor)):
-                replaced.note_own_state(state.stream.stream_state)
+            descriptor, content = state.stream.stream_descriptor, state.stream.stream_state
+            key = self._key_of(descriptor)
+            if replaced := self._replaced.get(key):
+                # The platform adds `{}` for a stream without a state, even if the source left the
+                # stream out.
+                replaced.note_state(names_it=content is None or _has_content(content))
+                if key == stream_key(descriptor.namespace, descriptor.name):
+                    replaced.ends_with_last_state = replaced.is_last(content)
             self._note_content([state.stream])
         elif state.global_ is not None:
-            listed = {_key(one.stream_descriptor) for one in state.global_.stream_states}
+            listed = {self._key_of(one.stream_descriptor) for one in state.global_.stream_states}
             for key, replaced in self._replaced.items():
-                replaced.note_shared_state(lists_it=key in listed)
+                replaced.note_state(names_it=key in listed)
             self._note_content(state.global_.stream_states)
         else:
             for replaced in self._replaced.values():
-                replaced.note_shared_state(lists_it=False)
+                replaced.note_state(names_it=False)
             self._may_be_clear = self._may_be_clear and not state.data
 
     def _note_content(self, states: Iterable[AirbyteStreamState]) -> None:
         # The GLOBAL state of a clear lists the streams that are not cleared, with their content.
-        if any(
-            _has_content(one.stream_state) and _key(one.stream_descriptor) in self._streams
-            for one in states
-        ):
-            self._may_be_clear = False
+        for one in states:
+            descriptor = one.stream_descriptor
+            is_of_catalog = self._streams.named(descriptor.namespace, descriptor.name)
+            if is_of_catalog and _has_content(one.stream_state):
+                self._may_be_clear = False
+
+    def _key_of(self, descriptor: StreamDescriptor) -> StreamKey:
+        """Return the key of the stream that a message names, which may leave out its namespace."""
+        stream = self._streams.named(descriptor.namespace, descriptor.name)
+        return stream.key if stream else stream_key(descriptor.namespace, descriptor.name)
 
     def _note_trace(self, trace: AirbyteTraceMessage) -> None:
         self._tells_of_failures = True
@@ -179,12 +190,11 @@ class Replacements:
             replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
 
     def _with_status(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        replaced = self._replaced.get(_key(descriptor))
+        replaced = self._replaced.get(self._key_of(descriptor))
         if descriptor.namespace or (replaced and not replaced.is_overwrite):
             return replaced
-        # PyAirbyte leaves out the namespace, so only a unique name is certain.
-        only = self._streams.only(descriptor.name)
-        return self._replaced.get(only.key) if only else None
+        # PyAirbyte, which overwrites, leaves out the namespace: only a unique name is certain.
+        return replaced if self._streams.only(descriptor.name) else None
 
     def _why_kept(self, replaced: _Replaced) -> WhyKept | None:
         """Return why old documents are kept, or None when the whole stream was certainly sent."""
@@ -263,16 +273,11 @@ class _Replaced:
         self.has_records = True
         self.is_mentioned = self.is_reported_complete = self.ends_with_last_state = False
 
-    def note_own_state(self, content: AirbyteStateBlob | None) -> None:
-        # The platform adds `{}` for a stream without a state, also where the source left it out.
-        is_of_source = content is None or _has_content(content)
-        self.is_mentioned = self.is_mentioned or self.has_records or is_of_source
-        self.ends_with_last_state = self._is_last(content)
+    def note_state(self, *, names_it: bool) -> None:
+        """Note a state. Any state will do after records; without, it must name the stream."""
+        self.is_mentioned = self.is_mentioned or self.has_records or names_it
 
-    def note_shared_state(self, *, lists_it: bool) -> None:
-        self.is_mentioned = self.is_mentioned or self.has_records or lists_it
-
-    def _is_last(self, content: AirbyteStateBlob | None) -> bool:
+    def is_last(self, content: AirbyteStateBlob | None) -> bool:
         """Return whether a STATE of the stream with this content shows that the stream has ended.
 
         A null state clears a stream. Any other state ends a stream that cannot be resumed: its
@@ -282,10 +287,6 @@ class _Replaced:
             return not self.has_records
         is_resumable = self.configured.stream.is_resumable
         return is_resumable is False and _STATE_OF_ANY_END not in vars(content)
-
-
-def _key(descriptor: StreamDescriptor) -> StreamKey:
-    return stream_key(descriptor.namespace, descriptor.name)
 
 
 def _has_content(content: AirbyteStateBlob | None) -> bool:

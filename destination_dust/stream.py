@@ -1,4 +1,4 @@
-"""A configured stream: its name, key and tags; and how a text has to look for Dust."""
+"""A configured stream: its name, key and tags; and how text must be formatted for Dust."""
 
 from __future__ import annotations
 

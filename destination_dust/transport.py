@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -29,7 +29,7 @@ from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, Read
 
 from destination_dust import __version__
 from destination_dust.config import is_loopback
-from destination_dust.errors import DustConfigError, DustUnavailableError, causes
+from destination_dust.errors import DustConfigError, DustUnavailableError
 from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
 CONNECT_TIMEOUT_S = 10.0
@@ -45,6 +45,8 @@ _PROXY_URL = re.compile(
     r"(https?://)?(?P<user>[^\s/?#@\\]*@)?(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@\\:]+)"
     r"(?P<port>:\d{1,5})?/?"
 )
+# OpenSSL's codes: not yet valid, expired, another host name, another IP address.
+_WRONG_TIME_OR_NAME = (9, 10, 62, 64)
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -107,12 +109,12 @@ class Transport:
         )
 
     @cached_property
-    def _any_request(self) -> requests.PreparedRequest:
+    def _prepared(self) -> requests.PreparedRequest:
         return self._session.prepare_request(requests.Request("GET", self._base_url))
 
     def _request(self, method: str, path: str, body: bytes | None) -> requests.PreparedRequest:
         # A copy, since preparing each request would cost a fifth of a record's CPU.
-        request = self._any_request.copy()
+        request = self._prepared.copy()
         request.method, request.url = method, self._base_url + path
         if body is not None:
             request.headers["Content-Type"] = "application/json"
@@ -121,7 +123,7 @@ class Transport:
 
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""
-        chain = list(causes(error))
+        chain = list(_causes(error))
         if (status := _tunnel_status(chain)) is not None and self._proxy:
             return tunnel_refused(
                 self._proxy.address, self.host, status, had_user=self._proxy.has_user
@@ -142,12 +144,18 @@ class Transport:
         )
 
     def _unverified(self, error: ssl.SSLCertVerificationError) -> Failure:
-        advice = (
-            f"Check base_url, and that {self._bundle_variable} names a PEM file with the "
-            "certificate of the authority that signed this one."
-            if self._bundle_variable
-            else "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
-        )
+        if error.verify_code in _WRONG_TIME_OR_NAME:
+            advice = (
+                "Check base_url and this machine's clock. Otherwise the certificate has to be "
+                "corrected, on the server or on a proxy that intercepts TLS."
+            )
+        elif self._bundle_variable:
+            advice = (
+                f"Check base_url, and that {self._bundle_variable} names a PEM file with the "
+                "certificate of the authority that signed this one."
+            )
+        else:
+            advice = "Check base_url. Behind a proxy that intercepts TLS, set REQUESTS_CA_BUNDLE."
         reason = error.verify_message.rstrip(".")
         return Failure(
             said=f"the TLS certificate of {self.host} could not be verified: {reason}",
@@ -203,9 +211,11 @@ class _BundleAdapter(HTTPAdapter):
         """Have direct connections verified with the certificates."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Have connections through a proxy verified with the certificates."""
-        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Have connections to and through a proxy verified with the certificates."""
+        return super().proxy_manager_for(
+            proxy, ssl_context=self._context, proxy_ssl_context=self._context, **kwargs
+        )
 
 
 class _ResponseTooLargeError(OSError):
@@ -355,6 +365,15 @@ def _date_ms(value: str | None) -> int | None:
         return int(date.timestamp()) * 1000
     except (ValueError, OverflowError):
         return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and all that caused it. Through a proxy, only the arguments tell of some."""
+    yield error
+    inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
+    for cause in inner:
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
 
 
 def _tunnel_status(chain: list[BaseException]) -> int | None:

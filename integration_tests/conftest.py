@@ -7,6 +7,20 @@ import pytest
 
 from integration_tests.local_dust import LocalDust, Options
 
+# They start first. Otherwise a worker could be left with one of them when the others are done.
+SLOWEST = (
+    "test_kills.py",
+    "test_sample.py",
+    "test_image.py",
+    "test_properties.py",
+    "test_wheel.py",
+    "test_replacement_properties.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
 
 @pytest.fixture
 def dust() -> Iterator[LocalDust]:

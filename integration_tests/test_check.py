@@ -60,59 +60,31 @@ def test_the_process_of_a_check_that_fails_says_why(dust: LocalDust) -> None:
     assert b"sk-unknown" not in run.stdout + run.stderr
 
 
+POOR = {
+    "api_key": "sk-poor",
+    "workspace_id": "poor",
+    "space_id": "vlt_3",
+    "data_source_id": "dts_3",
+}
+
+
 @pytest.mark.parametrize(
-    ("change", "said", "advice"),
+    ("change", "type_"),
     [
-        pytest.param(
-            {"api_key": "sk-unknown"}, "invalid_api_key_error", "eu.dust.tt", id="unknown key"
-        ),
-        pytest.param(
-            {"api_key": "sk-other"},
-            "workspace_auth_error",
-            "belongs to another workspace",
-            id="key of another workspace",
-        ),
-        pytest.param(
-            {"workspace_id": "nope"}, "workspace_not_found", "Check workspace_id", id="workspace"
-        ),
-        pytest.param({"space_id": "nope"}, "data_source_not_found", "Check space_id", id="space"),
-        pytest.param(
-            {"data_source_id": "dsv_1"},
-            "data_source_not_found",
-            "a data source id begins with dts_",
-            id="data source",
-        ),
-        pytest.param(
-            {
-                "api_key": "sk-poor",
-                "workspace_id": "poor",
-                "space_id": "vlt_3",
-                "data_source_id": "dts_3",
-            },
-            "workspace_can_use_product_required_error",
-            "no API access",
-            id="plan",
-        ),
-        pytest.param(
-            {"api_key": "not-sk"},
-            "malformed_authorization_header_error",
-            "begins with sk-",
-            id="no Dust key",
-        ),
+        ({"api_key": "sk-unknown"}, "invalid_api_key_error"),
+        ({"api_key": "sk-other"}, "workspace_auth_error"),
+        ({"api_key": "not-sk"}, "malformed_authorization_header_error"),
+        ({"workspace_id": "nope"}, "workspace_not_found"),
+        ({"space_id": "nope"}, "data_source_not_found"),
+        ({"data_source_id": "dsv_1"}, "data_source_not_found"),
+        (POOR, "workspace_can_use_product_required_error"),
     ],
+    ids=["key", "other workspace's", "no Dust key", "workspace", "space", "data source", "plan"],
 )
-def test_wrong_settings_are_named_with_what_to_do(
-    world: LocalDust, change: Message, said: str, advice: str
+def test_wrong_settings_are_reported_in_dusts_words(
+    world: LocalDust, change: Message, type_: str
 ) -> None:
-    message = failure({**world.config, **change})
-    assert said in message
-    assert advice in message
-
-
-def managed(is_managed: bool, can_write: bool) -> LocalDust:
-    source = DataSource("mine", "vlt_1", "dts_1", is_managed=is_managed)
-    keys = {"sk-mine": ApiKey("mine", can_write=can_write)}
-    return LocalDust(Options(api_keys=keys, data_sources=(source,)))
+    assert f" {type_}, " in failure({**world.config, **change})
 
 
 @pytest.mark.parametrize(
@@ -120,12 +92,13 @@ def managed(is_managed: bool, can_write: bool) -> LocalDust:
 )
 def test_a_key_that_may_only_read_fails_with_what_to_do(is_managed: bool, can_write: bool) -> None:
     """A list alone does not show it: the sync would fail with its first record."""
-    with managed(is_managed, can_write) as dust:
+    source = DataSource("mine", "vlt_1", "dts_1", is_managed=is_managed)
+    keys = {"sk-mine": ApiKey("mine", can_write=can_write)}
+    with LocalDust(Options(api_keys=keys, data_sources=(source,))) as dust:
         message = failure(dust.config)
     assert message.startswith(
         "Could not write to the data source: Dust answered 403 data_source_auth_error"
     )
-    assert "not one that a Dust connection manages" in message
 
 
 def test_a_check_leaves_no_trace(dust: LocalDust) -> None:
@@ -150,10 +123,9 @@ def test_a_check_leaves_no_trace(dust: LocalDust) -> None:
         pytest.param(Fault(ending="closed"), id="closed"),
     ],
 )
-def test_anything_but_dusts_own_refusal_of_the_delete_changes_nothing(
+def test_any_other_response_to_the_delete_changes_nothing_and_is_not_retried(
     dust: LocalDust, fault: Fault
 ) -> None:
-    """It is asked once."""
     dust.faults = lambda request: fault if request.method == "DELETE" else None
     assert in_process.check(dust.config).status is Status.SUCCEEDED
     assert [one.method for one in dust.requests].count("DELETE") == 1
@@ -168,8 +140,7 @@ def test_a_missing_setting_is_named_without_a_request(dust: LocalDust) -> None:
 
 def test_a_redirect_is_named_and_not_followed(dust: LocalDust) -> None:
     dust.faults = iter([Fault(status=302, headers={"Location": "https://login.example/?t=1"})])
-    message = failure(dust.config)
-    assert "redirects (302) to https://login.example/." in message
+    assert "redirects (302) to https://login.example/." in failure(dust.config)
     assert len(dust.requests) == 1
 
 
@@ -178,15 +149,18 @@ def test_a_list_that_is_not_dusts_is_no_success(dust: LocalDust) -> None:
     assert "answered 200, but not as Dust does" in failure(dust.config)
 
 
-def test_a_server_that_is_no_dust_is_named_with_both_addresses() -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        config = {**LocalDust().config, "base_url": f"http://127.0.0.1:{server.server_port}"}
-        message = failure(config)
-    finally:
+def test_a_server_without_dusts_api_is_named_with_both_addresses() -> None:
+    handler = http.server.SimpleHTTPRequestHandler
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        base_url = f"http://127.0.0.1:{server.server_port}"
+        message = failure({**LocalDust().config, "base_url": base_url})
         server.shutdown()
-        server.server_close()
     assert "there is no Dust API at this address" in message
     assert "/data-sources/dts_local/documents" in message
     assert "/data_sources/dts_local/documents" in message
+
+
+@pytest.mark.parametrize("host", [".example.com", "*.example.com"])
+def test_a_host_that_no_request_can_be_sent_to_is_a_wrong_base_url(host: str) -> None:
+    assert "Check base_url" in failure({**LocalDust().config, "base_url": f"https://{host}"})

@@ -1,4 +1,4 @@
-"""How the process of a sync fails: with the reason, and without a STATE ahead of its data."""
+"""How a sync fails: with the reason, and without a STATE ahead of its data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from integration_tests import connector
-from integration_tests.connector import USERS, catalog, record, state, stream
+from integration_tests.connector import USERS, record, state
 from integration_tests.connector.in_process import sync
 from integration_tests.local_dust import Fault, LocalDust
 
@@ -20,17 +20,17 @@ QUOTA = Fault(
 
 
 def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
-    """Records, a failing upsert, a state: that state must not come out."""
+    """Nor does the log show the key or the contents of a record or a state."""
     dust.faults = iter([None, None, QUOTA])
     lines = [
         record("users", {"id": 1}),
         state(1),
         record("users", {"id": 2, "note": SECRET}),
-        state(2),
+        state(SECRET),
         record("users", {"id": 3}),
         state(3),
     ]
-    run = connector.write(dust.config, USERS, lines)
+    run = connector.write(dust.config, USERS, lines, LOG_LEVEL="debug")
 
     assert run.exit_code == 1
     assert run.states == [state(1)]
@@ -38,49 +38,16 @@ def test_no_state_comes_out_after_a_failed_upsert(dust: LocalDust) -> None:
     assert len(dust.requests) == 3
     assert run.error["failure_type"] == "config_error"
     assert run.error["stream_descriptor"] == {"name": "users"}
-    assert run.error["message"] == (
+    assert run.error["message"].startswith(
         "Could not upsert document 'users-2' of stream 'users': Dust answered 403 "
-        'workspace_quota_error, "Full." The workspace\'s storage is full: delete documents in '
-        "Dust or ask for a larger plan."
+        'workspace_quota_error, "Full." '
     )
-
-
-def test_neither_key_nor_record_contents_show_in_a_failure(dust: LocalDust) -> None:
-    dust.faults = iter([None, QUOTA])
-    run = connector.write(
-        dust.config,
-        USERS,
-        [record("users", {"id": 1, "note": SECRET}), state(SECRET)],
-        LOG_LEVEL="debug",
-    )
-    assert run.exit_code == 1
     output = run.stdout + run.stderr
     assert SECRET.encode() not in output
     assert dust.config["api_key"].encode() not in output
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(Fault(status=200, body=b"<html>Sign in</html>"), id="200 with HTML"),
-        pytest.param(Fault(ending="reset"), id="connection reset"),
-    ],
-)
-def test_a_passing_fault_costs_a_retry_and_nothing_else(
-    dust: LocalDust, fault: Fault, caplog: pytest.LogCaptureFixture
-) -> None:
-    dust.faults = iter([None, None, fault])
-    lines = [record("users", {"id": 1}), record("users", {"id": 2}), state(2)]
-    done = sync(dust.config, USERS, lines)
-    assert done.error is None
-    assert done.states == [state(2)]
-    assert sorted(dust.documents) == ["users-1", "users-2"]
-    assert len(dust.requests) == 4
-    assert len(done.waits_s) == 1
-    assert "Retry 1 in " in caplog.text
-
-
-def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust) -> None:
+def test_a_malformed_line_stops_the_sync_at_its_number(dust: LocalDust) -> None:
     truncated = record("users", {"id": 2, "note": SECRET})[:-20]
     lines = [b"", record("users", {"id": 1}), state(1), truncated, state(3)]
     run = connector.write(dust.config, USERS, lines)
@@ -88,25 +55,23 @@ def test_a_bad_line_stops_the_sync_at_its_number(dust: LocalDust) -> None:
     assert run.states == [state(1)]
     assert list(dust.documents) == ["users-1"]
     assert run.error["failure_type"] == "system_error"
-    assert run.error["message"].startswith(
-        "Line 4 of the input is a malformed message: it is not JSON"
-    )
+    assert run.error["message"].startswith("Line 4 of the input is a malformed message: ")
     assert run.logs("INFO")[-1].startswith("Sync failed after ")
     assert (run.logs("FATAL"), run.stderr) == ([], b"")
     assert b"Traceback" not in run.stdout
     assert SECRET.encode() not in run.stdout
 
 
-def test_noise_between_messages_is_ignored(
+def test_other_lines_between_messages_are_ignored(
     dust: LocalDust, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """BOM, CRLF, blank lines, stray text, unknown types, unknown fields and meta values."""
-    noisy_record = record("users", {"id": 1}).replace(
+    """BOM, CRLF, blank lines, other text, unknown types, unknown fields and meta values."""
+    odd_record = record("users", {"id": 1}).replace(
         b'"record":{',
         b'"new":1,"record":{"meta":{"changes":[{"field":"a","change":"NEW","reason":"X"}]},',
     )
     lines = [
-        b"\xef\xbb\xbf" + noisy_record + b"\r",
+        b"\xef\xbb\xbf" + odd_record + b"\r",
         b"  ",
         b"Traceback (most recent call last):",
         b"5",
@@ -126,10 +91,11 @@ def test_noise_between_messages_is_ignored(
     ]
 
 
-def test_a_stream_that_cannot_be_written_fails_before_anything_is(dust: LocalDust) -> None:
-    tomorrow = catalog(stream("users", "id", mode="a mode of tomorrow"))
-    run = connector.write(dust.config, tomorrow, [record("users", {"id": 1})])
-    assert run.exit_code == 1
-    assert run.error["failure_type"] == "config_error"
-    assert "Stream 'users' has the sync mode 'a mode of tomorrow'" in run.error["message"]
-    assert dust.requests == []
+def test_a_failure_gives_one_trace_with_its_cause_and_no_traceback(dust: LocalDust) -> None:
+    """A traceback would only hide what the system said."""
+    config = {**dust.config, "base_url": "https://localhost:1"}
+    run = connector.write(config, USERS, [], REQUESTS_CA_BUNDLE="nowhere.pem")
+    assert (run.exit_code, run.stderr) == (1, b"")
+    assert run.error["message"].startswith("REQUESTS_CA_BUNDLE names 'nowhere.pem', ")
+    assert "FileNotFoundError: [Errno 2] No such file" in run.error["stack_trace"]
+    assert b"Traceback" not in run.stdout

@@ -1,12 +1,16 @@
-"""Killed at any moment, a sync has never acknowledged a record that Dust does not hold."""
+"""How a signal ends a sync: never with a STATE of a record that Dust does not have."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,24 +26,29 @@ from integration_tests.connector import (
 )
 from integration_tests.connector.in_process import sync
 from integration_tests.local_dust import LocalDust
+from integration_tests.test_pipe import read_state, send
 
 RECORDS = 20_000
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+AS_PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
+IGNORING = ("sh", "-c", 'trap "" HUP INT TERM; exec "$@"', "sh")
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize(
-    ("kill", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_every_state_on_the_pipe_is_backed_by_documents(
-    dust: LocalDust, kill: signal.Signals, exit_code: int, seed: int
+@pytest.mark.parametrize("kill", [*ENDING, signal.SIGKILL], ids=lambda kill: kill.name)
+def test_a_signal_ends_the_process_and_every_acknowledged_record_is_stored(
+    dust: LocalDust, kill: signal.Signals
 ) -> None:
-    """At most two documents are ahead of the last state: one is on its way, one is stored."""
-    wait_s = random.Random(seed).uniform(0.05, 0.6)
+    """At most two documents are ahead of the last STATE: one is being sent, one is stored.
+
+    The process ends by the signal itself: PyAirbyte takes another exit code for a failure.
+    """
+    wait_s = random.Random(int(kill)).uniform(0.05, 0.6)
     lines = users_with_states(range(RECORDS))
     with connector.writing(dust.config, USERS) as process:
         assert process.stdin
         assert process.stdout
+        assert process.stderr
         # Feeding blocks whenever the pipe is full, and ends with the process.
         feed = threading.Thread(target=feed_until_closed, args=(process.stdin, lines), daemon=True)
         feed.start()
@@ -49,12 +58,13 @@ def test_every_state_on_the_pipe_is_backed_by_documents(
         killer = threading.Timer(wait_s, process.send_signal, args=(kill,))
         killer.start()
         output += process.stdout.readlines()
-        assert process.wait() == exit_code
+        assert process.wait() == -kill
+        assert process.stderr.read() == b""
         killed_s = time.monotonic()
         feed.join()
         assert time.monotonic() - killed_s < 5
 
-    # What a kill cuts in two is the last line at most.
+    # At most the last line is cut by a kill.
     whole = [line for line in output if line.endswith(b"\n")]
     states = [line for line in whole if json.loads(line)["type"] == "STATE"]
     assert states == [state(id_) + b"\n" for id_ in range(len(states))]
@@ -64,16 +74,50 @@ def test_every_state_on_the_pipe_is_backed_by_documents(
 
 
 @pytest.mark.timeout(60)
-def test_a_deletion_of_stale_documents_that_is_killed_is_finished_by_the_next_refresh(
+def test_signals_that_were_ignored_at_the_start_stay_ignored(dust: LocalDust) -> None:
+    """As with nohup, and for what a shell runs in the background."""
+    with connector.writing(dust.config, USERS, *IGNORING) as process:
+        send(process, state(1))
+        assert read_state(process) == state(1) + b"\n"
+        for ignored in ENDING:
+            process.send_signal(ignored)
+        send(process, record("users", {"id": 2}), state(2))
+        assert read_state(process) == state(2) + b"\n"
+        process.communicate()
+        assert process.returncode == 0
+    assert list(dust.documents) == ["users-2"]
+
+
+def can_unshare() -> bool:
+    """Return whether this machine can start a process as PID 1 of a new namespace."""
+    if not shutil.which("unshare"):
+        return False
+    return subprocess.run([*AS_PID_1, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(not can_unshare(), reason="needs a PID namespace of its own")
+def test_pid_1_ends_with_exit_code_143(dust: LocalDust) -> None:
+    """Signals do not end it, as the connector is in a container."""
+    with connector.writing(dust.config, USERS, *AS_PID_1) as process:
+        send(process, state(1))
+        assert read_state(process) == state(1) + b"\n"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        os.kill(int(children.read_text(encoding="ascii")), signal.SIGTERM)
+        assert process.wait() == 143
+
+
+@pytest.mark.timeout(60)
+def test_the_next_refresh_finishes_a_deletion_of_stale_documents_that_was_killed(
     dust: LocalDust,
 ) -> None:
     refreshed = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
     replaced = catalog({**stream("users", "id"), "sync_mode": "full_refresh", **refreshed})
     sync(dust.config, USERS, [record("users", {"id": id_}) for id_ in range(300)])
-    last = [record("users", {"id": 300}), stream_status()]
+    last = [record("users", {"id": 300}), state(300), stream_status()]
     with connector.writing(dust.config, replaced) as process:
+        send(process, *last)
         assert process.stdin
-        process.stdin.write(b"".join(line + b"\n" for line in last))
         process.stdin.close()
         while len(dust.documents) > 250:
             time.sleep(0.001)

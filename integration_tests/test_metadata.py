@@ -51,41 +51,19 @@ def test_metadata_is_valid(validator: jsonschema.Draft7Validator) -> None:
     assert str(UUID(METADATA["data"]["definitionId"])) == METADATA["data"]["definitionId"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param({"supportLvl": "community"}, "'supportLvl' was unexpected", id="unknown key"),
-        pytest.param({"releaseDate": "today"}, "'today' is not a 'date'", id="no date"),
-        pytest.param({"connectorSubtype": "vector"}, "is not one of", id="unknown subtype"),
-        pytest.param(
-            {"remoteRegistries": {"pypi": {"enabled": True}}},
-            "'packageName' is a required property",
-            id="missing in a part that is referred to",
-        ),
-    ],
-)
-def test_metadata_that_is_not_valid_would_be_found(
-    validator: jsonschema.Draft7Validator, change: dict[str, Any], message: str
-) -> None:
-    changed = {**METADATA, "data": {**METADATA["data"], **change}}
-    (error,) = validator.iter_errors(changed)
-    assert message in error.message
+def test_invalid_metadata_would_be_found(validator: jsonschema.Draft7Validator) -> None:
+    """Also in a part of the schema that is referred to, and by its format."""
+    change = {"releaseDate": "today", "remoteRegistries": {"pypi": {"enabled": True}}}
+    errors = validator.iter_errors({**METADATA, "data": {**METADATA["data"], **change}})
+    found = {"'today' is not a 'date'", "'packageName' is a required property"}
+    assert {error.message for error in errors} == found
 
 
-def test_what_airbyte_is_told() -> None:
+def test_the_platform_may_refresh_streams_and_reach_dust() -> None:
     data = METADATA["data"]
-    assert (data["connectorType"], data["connectorSubtype"]) == ("destination", "api")
-    assert (data["releaseStage"], data["supportLevel"]) == ("alpha", "community")
     assert data["supportsRefreshes"] is True
-    assert data["tags"] == ["language:python", "cdk:python"]
-    assert data["registryOverrides"] == {"oss": {"enabled": True}, "cloud": {"enabled": False}}
     assert data["allowedHosts"] == {"hosts": ["dust.tt", "eu.dust.tt", "${base_url}"]}
-    assert {suite["suite"] for suite in data["connectorTestSuitesOptions"]} == {
-        "unitTests",
-        "integrationTests",
-        "acceptanceTests",
-    }
-    # It tells of changes that break connections: none has.
+    # These would announce changes that break connections, but there are none.
     assert "releases" not in data
 
 
@@ -93,25 +71,20 @@ def test_the_version_is_the_same_everywhere() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     docs = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    released = re.search(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
-    in_the_docs = re.search(r"^(\d\S*) +\| (\S+)", docs, re.MULTILINE)
+    released = re.findall(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
+    in_the_docs = re.findall(r"^(\d\S*) +\| (\S+)", docs, re.MULTILINE)
     images = re.findall(r"destination-dust:([\w.]+)", readme + docs)
-    in_the_form = re.search(r"^Docker image tag \| `(\S+)`$", docs, re.MULTILINE)
-    assert released
-    assert in_the_docs
+    (in_the_form,) = re.findall(r"^Docker image tag \| `(\S+)`$", docs, re.MULTILINE)
     assert len(images) > 5
-    assert in_the_form
+    assert released[0] == in_the_docs[0]
     assert {
-        destination_dust.__version__,
         project()["version"],
         METADATA["data"]["dockerImageTag"],
         dockerfile().labels["io.airbyte.version"],
-        released[1],
-        in_the_docs[1],
-        in_the_form[1],
+        released[0][0],
+        in_the_form,
         *images,
     } == {destination_dust.__version__}
-    assert released[2] == in_the_docs[2]
 
 
 def test_names_and_base_image_are_the_same_everywhere() -> None:

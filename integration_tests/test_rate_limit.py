@@ -1,6 +1,6 @@
 """Dust's rate limit over real HTTP, with windows of a second.
 
-The figures at Dust's own size are those of `unit_tests/test_pacing.py`, in simulated time.
+The figures at Dust's own size are those of `unit_tests/test_rate_limit.py`, in simulated time.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from airbyte_cdk.models import FailureType
 from integration_tests.connector import catalog, record, state, stream
 from integration_tests.connector.in_process import Sync, sync
 from integration_tests.local_dust import LocalDust, Options
+from unit_tests.clock import Clock
 
 STREAMS = catalog(stream("users", "id"), stream("teams", "id"))
 LIMIT = 120
@@ -29,13 +30,13 @@ def limited() -> LocalDust:
     return LocalDust(Options(upserts_per_window=LIMIT, window_s=WINDOW_S))
 
 
-def test_alone_nothing_fails_and_refusals_are_few() -> None:
+def test_a_sync_that_is_alone_is_seldom_rate_limited() -> None:
     with limited() as dust:
         done = write(dust, "users", 3 * LIMIT)
         assert done.error is None
         assert done.states == [state(3 * LIMIT)]
         assert len(dust.documents) == 3 * LIMIT
-        # Beside the upserts and the unknown route, every request was refused.
+        # All other requests but one, on the unknown route, were rate-limited.
         assert len(dust.requests) - 3 * LIMIT - 1 <= 3 * 3
 
 
@@ -48,7 +49,7 @@ def test_two_connectors_on_one_workspace_both_finish() -> None:
         assert len(dust.documents) == 4 * LIMIT
 
 
-def test_a_window_used_up_by_somebody_else_is_waited_out() -> None:
+def test_a_sync_waits_for_the_slots_that_somebody_else_has_used() -> None:
     with limited() as dust:
         write(dust, "teams", LIMIT)
         done = write(dust, "users", 5)
@@ -57,18 +58,13 @@ def test_a_window_used_up_by_somebody_else_is_waited_out() -> None:
 
 
 def test_a_429_that_never_ends_fails_in_dusts_words() -> None:
-    """After five windows of it, in a time that only waits pass."""
-    now_s = 0.0
-
-    def sleep(wait_s: float) -> None:
-        nonlocal now_s
-        now_s += wait_s
-
+    """After five windows of it."""
+    clock = Clock()
     with LocalDust(Options(upserts_per_window=0)) as dust:
         lines = [record("users", {"id": 1}), state(1)]
-        done = sync(dust.config, STREAMS, lines, clock=lambda: now_s, sleep=sleep)
+        done = sync(dust.config, STREAMS, lines, clock=clock, sleep=clock.sleep)
     assert done.states == []
     assert done.error is not None
     assert done.error.failure_type is FailureType.transient_error
     assert "Dust answered 429 rate_limit_error" in str(done.error.message)
-    assert 300 <= now_s < 330
+    assert 300 <= sum(clock.waits_s) < 330

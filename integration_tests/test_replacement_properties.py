@@ -65,7 +65,7 @@ def to_bytes(line: Line) -> bytes:
 
 
 def stream_of(of: Key, keys: list[Key]) -> Key | None:
-    """Say which stream a record belongs to: it may leave out the namespace."""
+    """Say which stream a record or a state belongs to: it may leave out the namespace."""
     named = [key for key in keys if key[1] == of[1]]
     if of in keys or of[0] is not None:
         return of if of in keys else None
@@ -124,16 +124,17 @@ def is_mentioned(key: Key, keys: list[Key], lines: list[Line]) -> bool:
     start = index_after_last_record(key, keys, lines)
     has_records = start > 0
     for kind, of, content in lines[start:]:
-        if kind == "state" and of == key and (has_records or content != {}):
+        is_own = kind == "state" and stream_of(of, keys) == key
+        if is_own and (has_records or content != {}):
             return True
-        if kind == "global" and (has_records or key in content):
+        if kind == "global" and (has_records or key in [stream_of(one, keys) for one in content]):
             return True
         if kind == "legacy" and has_records:
             return True
     return not any(
         kind == "record"
-        or (kind == "state" and of in keys and content)
-        or (kind == "global" and any(content[one] for one in content if one in keys))
+        or (kind == "state" and stream_of(of, keys) and content)
+        or (kind == "global" and any(content[one] for one in content if stream_of(one, keys)))
         or (kind == "legacy" and content)
         for kind, of, content in lines
     )

@@ -14,14 +14,7 @@ import requests
 
 from integration_tests.connector import ROOT, Message, environment
 from integration_tests.sample.__main__ import differences
-from integration_tests.sample.source import (
-    CHANGED,
-    GONE,
-    NEW_EMAIL,
-    first_day,
-    next_day,
-    records_of,
-)
+from integration_tests.sample.source import NEW_EMAIL
 
 COMMAND = (sys.executable, "-m", "integration_tests.sample")
 
@@ -56,42 +49,27 @@ def test_two_syncs_are_compared_and_their_documents_shown_until_interrupted() ->
             process.kill()
 
 
-def test_a_port_in_use_is_said_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [*COMMAND, "--keep", str(taken.getsockname()[1])]
-        done = subprocess.run(
-            command, capture_output=True, cwd=ROOT, env=environment(), check=False
-        )
+        env = environment()
+        done = subprocess.run(command, capture_output=True, cwd=ROOT, env=env, check=False)
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert b"Is a local Dust running already?" in done.stderr
 
 
-def test_five_records_change_and_three_leave_the_source() -> None:
-    before = records_of(first_day())
-    after = records_of(next_day(first_day()))
-    assert len(before) == 2100
-    assert before.keys() - after.keys() == GONE
-    assert {id_ for id_, data in after.items() if data != before[id_]} == CHANGED
-    assert (len(CHANGED), len(GONE)) == (5, 3)
-
-
 @pytest.mark.parametrize(
     ("stored", "difference"),
     [
-        pytest.param({}, "users-1 is not in Dust", id="missing"),
-        pytest.param(
-            {"users-1": {"id": 1}}, "users-1 has different contents in Dust", id="other contents"
-        ),
-        pytest.param(
-            {"users-1": {"id": 1, "name": "Ann"}, "users-2": {"id": 2}},
-            "users-2 is in Dust but not in the source",
-            id="one too many",
-        ),
+        ({}, "users-1 is not in Dust"),
+        ({"users-1": {"id": 2}}, "users-1 has different contents in Dust"),
+        ({"users-1": {"id": 1}, "x": {}}, "x is in Dust but not in the source"),
     ],
+    ids=["missing", "different", "one too many"],
 )
-def test_each_difference_from_the_source_is_told(
+def test_each_difference_from_the_source_is_named(
     stored: dict[str, Message], difference: str
 ) -> None:
     documents = {id_: {"text": json.dumps(data)} for id_, data in stored.items()}
-    assert differences(documents, {"users-1": {"id": 1, "name": "Ann"}}) == [difference]
+    assert differences(documents, {"users-1": {"id": 1}}) == [difference]

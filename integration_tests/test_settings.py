@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from destination_dust import __version__
 from integration_tests import connector
-from integration_tests.connector import Run, catalog, record, state, stream
-from integration_tests.local_dust import LocalDust
+from integration_tests.connector import COMMAND, USERS, Run, catalog, record, state, stream
+from integration_tests.local_dust import Fault, LocalDust
 
 SECRET = "0123456789abcdef"
 KEY = f"sk-{SECRET}"
@@ -20,39 +22,58 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def assert_prints_no_key(run: Run) -> None:
-    assert SECRET.encode() not in run.stdout + run.stderr
+    assert SECRET.encode() not in (run.stdout + run.stderr).lower()
 
 
 def test_a_check_of_a_wrong_setting_fails_without_quoting_it(dust: LocalDust) -> None:
-    run = connector.check({**dust.config, "data_source_id": REQUEST})
+    """The CDK's own validation would quote it."""
+    run = connector.check({**dust.config, "data_source_id": [REQUEST]})
     assert run.exit_code == 0
-    assert run.status["status"] == "FAILED"
-    assert run.status["message"] == (
-        "data_source_id must be only the id, such as dts_KtCBWtKdpmNc. Do not paste an address, a "
-        "request or a key. It may have an invisible character from copying."
-    )
+    assert run.status == {"status": "FAILED", "message": "data_source_id must be a string."}
     assert_prints_no_key(run)
     assert dust.requests == []
 
 
+def test_a_key_in_any_setting_is_masked_in_what_dust_said(dust: LocalDust) -> None:
+    body = {"error": {"type": "bad_request", "message": f"You sent {KEY} and abc."}}
+    dust.faults = iter([Fault(status=400, body=json.dumps(body).encode())])
+    run = connector.check({**dust.config, "headers": [{"x-key": f"Bearer {KEY}"}]})
+    assert "You sent **** and abc." in run.status["message"]
+    assert_prints_no_key(run)
+
+
 @pytest.mark.parametrize("host", ["dust.tt", "DUST.TT"])
-def test_a_key_behind_the_base_url_is_refused_before_its_host_is_looked_up(host: str) -> None:
+def test_a_key_after_the_base_url_is_refused_before_its_host_is_looked_up(host: str) -> None:
     """Neither is it printed in lower case, as a host is."""
     key = f"sk-{SECRET.upper()}"
     settings = {**LocalDust().config, "api_key": key, "base_url": f"https://{host}{key}"}
     run = connector.check(settings)
     assert run.exit_code == 0
     assert run.status["message"] == "base_url contains an API key. Remove it from there."
-    assert SECRET.encode() not in (run.stdout + run.stderr).lower()
+    assert_prints_no_key(run)
 
 
-def test_a_file_whose_name_is_not_utf_8_is_named_in_any_locale() -> None:
-    run = connector.run("check", "--config", os.fsdecode(b"caf\xe9.json"), **C_LOCALE)
+def test_a_key_in_the_catalog_is_masked(dust: LocalDust) -> None:
+    twice = catalog(stream(KEY), stream(KEY))
+    run = connector.write({**dust.config, "api_key": KEY}, twice, [])
     assert (run.exit_code, run.stderr) == (1, b"")
-    assert run.error["message"].startswith(r"Could not read 'caf\\xe9.json': No such file ")
+    assert run.error["message"].startswith("Stream '****' is configured twice.")
+    assert_prints_no_key(run)
 
 
-def test_settings_in_place_of_their_files_name_are_not_printed(dust: LocalDust) -> None:
+@pytest.mark.parametrize("command", ["check", "write"])
+def test_an_unknown_setting_gives_one_warning(dust: LocalDust, command: str) -> None:
+    settings = {**dust.config, "baseUrl": "https://eu.dust.tt"}
+    if command == "check":
+        run = connector.check(settings)
+    else:
+        run = connector.write(settings, USERS, [record("users", {"id": 1})])
+    assert run.exit_code == 0
+    (warning,) = run.logs("WARN")
+    assert warning.startswith("Unknown settings are ignored: 'baseUrl'. ")
+
+
+def test_settings_in_place_of_the_name_of_their_file_are_not_printed(dust: LocalDust) -> None:
     run = connector.run("check", "--config", json.dumps({**dust.config, "api_key": KEY}))
     assert (run.exit_code, run.stderr) == (1, b"")
     assert [message["type"] for message in run.messages] == ["TRACE"]
@@ -61,25 +82,45 @@ def test_settings_in_place_of_their_files_name_are_not_printed(dust: LocalDust) 
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [pytest.param((), id="no command"), pytest.param(("check", "--api_key", KEY), id="a key")],
+    "command",
+    [
+        pytest.param(COMMAND, id="main.py"),
+        pytest.param(
+            (sys.executable, "-c", "from destination_dust.run import run; run()"), id="entry-point"
+        ),
+    ],
 )
-def test_wrong_arguments_are_answered_with_the_usage(arguments: tuple[str, ...]) -> None:
-    run = connector.run(*arguments)
-    assert (run.exit_code, run.stdout) == (2, b"")
-    assert run.stderr.startswith(b"usage: main.py spec\n")
-    assert_prints_no_key(run)
+def test_the_version_is_printed(command: tuple[str, ...]) -> None:
+    run = connector.run("--version", command=command, PYTHONPATH=str(connector.ROOT))
+    assert (run.exit_code, run.stderr) == (0, b"")
+    assert run.stdout.decode() == f"destination-dust {__version__}\n"
 
 
-def test_files_in_utf_8_are_read_and_written_about_in_any_locale(
-    dust: LocalDust, tmp_path: Path
-) -> None:
+def test_spec_prints_the_settings_from_any_folder(tmp_path: Path) -> None:
+    run = connector.run("spec", cwd=tmp_path)
+    assert run.exit_code == 0
+    (message,) = run.messages
+    assert list(message["spec"]["connectionSpecification"]["properties"]) == [
+        "api_key",
+        "workspace_id",
+        "space_id",
+        "data_source_id",
+        "base_url",
+    ]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_named_in_any_locale() -> None:
+    run = connector.run("check", "--config", os.fsdecode(b"caf\xe9.json"), **C_LOCALE)
+    assert (run.exit_code, run.stderr) == (1, b"")
+    assert run.error["message"].startswith(r"Could not read 'caf\\xe9.json': No such file ")
+
+
+def test_files_in_utf_8_are_read_in_any_locale_and_folder(dust: LocalDust, tmp_path: Path) -> None:
     """With a byte order mark too, as editors on Windows write it."""
     eleves = stream("élèves", "id")
-    eleves["stream"]["json_schema"] = {"const": "\ud800", "maximum": 10**30}
     files = {"config.json": {**dust.config, "note": "é"}, "catalog.json": catalog(eleves)}
     for name, content in files.items():
-        text = json.dumps(content, ensure_ascii=name == "catalog.json")
+        text = json.dumps(content, ensure_ascii=False)
         (tmp_path / name).write_text(text, encoding="utf-8-sig")
 
     run = connector.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +11,15 @@ import pytest
 from integration_tests import connector
 from integration_tests.connector import (
     USERS,
-    Message,
     catalog,
     record,
     state,
     stream,
+    stream_status,
     users_with_states,
 )
 from integration_tests.connector.in_process import sync
-from integration_tests.local_dust import LocalDust
+from integration_tests.local_dust import Fault, LocalDust
 from integration_tests.sample import FAKER_MESSAGES, read_catalog
 
 
@@ -54,7 +53,7 @@ def test_every_record_of_a_real_source_becomes_one_document(dust: LocalDust) -> 
 
 
 @pytest.mark.parametrize(("route_style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
-def test_a_sync_asks_at_most_once_on_a_route_that_is_not_there(
+def test_a_sync_tries_a_route_that_does_not_exist_at_most_once(
     route_style: str, extra: int
 ) -> None:
     with LocalDust(route_style=route_style) as dust:
@@ -64,165 +63,86 @@ def test_a_sync_asks_at_most_once_on_a_route_that_is_not_there(
         assert len(dust.requests) == 20 + extra
 
 
-def test_write_says_nothing_but_states_and_logs(dust: LocalDust) -> None:
-    """Three lines of the log: the route, and the summaries of the stream and of the sync."""
+def test_write_prints_nothing_but_states_and_logs(dust: LocalDust) -> None:
+    """Two lines of log: the summaries of the stream and of the sync."""
     run = connector.write(dust.config, USERS, [record("users", {"id": 1}), state(1)])
-    assert Counter(message["type"] for message in run.messages) == {"STATE": 1, "LOG": 3}
-    assert run.logs("INFO")[1].startswith("Stream 'users': 1 document upserted, ")
-    assert run.logs("INFO")[2].startswith("Sync finished in ")
+    assert Counter(message["type"] for message in run.messages) == {"STATE": 1, "LOG": 2}
+    assert run.logs("INFO")[0].startswith("Stream 'users': 1 document upserted, ")
+    assert run.logs("INFO")[1].startswith("Sync finished in ")
     assert run.stderr == b""
 
 
-def test_a_record_is_upserted_again_under_the_same_id(dust: LocalDust) -> None:
-    """Once per key: the later version of a record takes the place of the earlier one."""
+def test_a_later_version_of_a_record_replaces_the_earlier_one(dust: LocalDust) -> None:
     lines = [record("users", {"id": 1, "v": "old"}), record("users", {"id": 1, "v": "new"})]
     assert sync(dust.config, USERS, lines).error is None
     assert json.loads(dust.documents["users-1"]["text"]) == {"id": 1, "v": "new"}
     assert len(dust.documents) == 1
 
 
-def test_numbers_keep_their_digits(dust: LocalDust) -> None:
-    numbers = [
-        "9007199254740993",
-        "123456789012345678901234567890",
-        "0.1000000000000000055511151231257827",
-        "1.10",
-        "-0",
-        "-0.0",
-        "1e400",
-        "1E-7",
-        "1" * 5000,
-    ]
-    sent = [f'{{"id":"{i}","a":{n},"b":[{{"c":{n}}}]}}' for i, n in enumerate(numbers)]
-    done = sync(dust.config, USERS, [record("users", data) for data in sent])
-    assert done.error is None
-    for i, data in enumerate(sent):
-        assert exact(dust.documents[f"users-{i}"]["text"]) == exact(data)
-
-
-def test_text_is_the_record_as_indented_json(dust: LocalDust) -> None:
-    data = r'{"z":"\u00e9 \ud83d\ude00","a":[],"id":1,"lone":"\ud800!"}'
-    assert sync(dust.config, USERS, [record("users", data)]).error is None
+def test_the_text_is_the_record_as_indented_json_with_every_digit(dust: LocalDust) -> None:
+    numbers = ["123456789012345678901234567890", "1.10", "-0", "-0.0", "1e400", "1E-7", "1" * 5000]
+    data = r'{"z":"\u00e9 \ud83d\ude00","a":[],"id":1,"lone":"\ud800!","n":[' + ",".join(numbers)
+    assert sync(dust.config, USERS, [record("users", f"{data}]}}")]).error is None
+    lines = ",\n".join(f"    {number}" for number in numbers)
     assert dust.documents["users-1"]["text"] == (
-        '{\n  "z": "é 😀",\n  "a": [],\n  "id": 1,\n  "lone": "\\ud800!"\n}'
+        '{\n  "z": "é 😀",\n  "a": [],\n  "id": 1,\n  "lone": "\\ud800!",\n  "n": [\n'
+        f"{lines}\n  ]\n}}"
     )
 
 
-def test_hostile_titles_and_urls_never_fail_a_sync(dust: LocalDust) -> None:
-    """Dust refuses titles over 512 units and URLs it cannot parse: neither is sent."""
-    lines = [
-        record("users", {"id": 1, "title": "😀" * 400, "url": "https://example.com//double"}),
-        record("users", r'{"id":2,"name":"\ud800 \u0000","url":"not a url","link":"http://[::1"}'),
-        record("users", {"id": 3, "name": "Ann", "html_url": "https://example.com/ann"}),
+def test_different_records_never_share_a_document(dust: LocalDust) -> None:
+    """Whatever their streams, keys and namespaces look like."""
+    streams = [
+        *(stream(name, "id") for name in ("users", "users-archive", "my users", "my_users")),
+        *(stream("users", "id", namespace=namespace) for namespace in ("eu", "us")),
+        *(stream("logs", namespace=namespace) for namespace in ("eu", "us")),
+        stream("members", [["org"], ["id"]]),
     ]
-    assert sync(dust.config, USERS, lines).error is None
-    stored = dust.documents
-    assert [stored[id_]["title"] for id_ in sorted(stored)] == ["😀" * 256, "\ufffd", "Ann"]
-    assert [stored[id_]["source_url"] for id_ in sorted(stored)] == [
-        None,
-        None,
-        "https://example.com/ann",
+    keys = ["a b", "a_b", "x" * 300, "x" * 299 + "y", "archive-7", ""]
+    pairs = [("a-b", "c"), ("a", "b-c"), ("a", ""), ("", "a")]
+    records = [
+        *(record("users", {"id": key}) for key in keys),
+        *(record("users", data) for data in ({"id": None, "v": 1}, {"v": 2})),
+        *(record("users", {"id": "a_b"}, namespace=namespace) for namespace in ("eu", "us")),
+        *(record("logs", {"line": "same"}, namespace=namespace) for namespace in ("eu", "us")),
+        *(record("members", {"org": org, "id": id_}) for org, id_ in pairs),
+        *(record(name, {"id": 7}) for name in ("users-archive", "my users", "my_users")),
     ]
-
-
-@pytest.mark.parametrize(
-    ("streams", "records"),
-    [
-        pytest.param(
-            [stream("users", "id")],
-            [record("users", {"id": "a b"}), record("users", {"id": "a_b"})],
-            id="a value that is sanitised",
-        ),
-        pytest.param(
-            [stream("users", [["org"], ["id"]])],
-            [
-                record("users", {"org": "a-b", "id": "c"}),
-                record("users", {"org": "a", "id": "b-c"}),
-                record("users", {"org": "a", "id": ""}),
-                record("users", {"org": "", "id": "a"}),
-            ],
-            id="hyphens and empty parts in a composite key",
-        ),
-        pytest.param(
-            [stream("users", "id", namespace="eu"), stream("users", "id", namespace="us")],
-            [
-                record("users", {"id": 1}, namespace="eu"),
-                record("users", {"id": 1}, namespace="us"),
-            ],
-            id="one name in two namespaces",
-        ),
-        pytest.param(
-            [stream("users", "id"), stream("users-archive", "id")],
-            [record("users", {"id": "archive-7"}), record("users-archive", {"id": 7})],
-            id="a name that begins like another with a key",
-        ),
-        pytest.param(
-            [stream("my users", "id"), stream("my_users", "id")],
-            [record("my users", {"id": 1}), record("my_users", {"id": 1})],
-            id="names that sanitise alike",
-        ),
-        pytest.param(
-            [stream("users", "id")],
-            [record("users", {"id": "x" * 300}), record("users", {"id": "x" * 299 + "y"})],
-            id="keys beyond the longest id",
-        ),
-        pytest.param(
-            [stream("users", "id")],
-            [record("users", {"id": None, "v": 1}), record("users", {"v": 2})],
-            id="records without their key",
-        ),
-        pytest.param(
-            [stream("logs", namespace="eu"), stream("logs", namespace="us")],
-            [
-                record("logs", {"line": "same"}, namespace="eu"),
-                record("logs", {"line": "same"}, namespace="us"),
-            ],
-            id="equal records without a key in two namespaces",
-        ),
-    ],
-)
-def test_different_records_never_share_a_document(
-    dust: LocalDust, streams: list[Message], records: list[bytes]
-) -> None:
     assert sync(dust.config, catalog(*streams), records).error is None
     assert len(dust.documents) == len(records)
 
 
-def test_the_same_record_without_a_key_is_one_document(dust: LocalDust) -> None:
-    """The id is a hash of what the data says, not of how it was written."""
-    lines = [record("logs", '{"a":1,"b":[2]}'), record("logs", '{ "b" : [2], "a" : 1 }')]
-    assert sync(dust.config, catalog(stream("logs")), lines).error is None
-    assert len(dust.documents) == 1
+def test_a_record_without_a_namespace_is_stored_in_the_only_stream_of_its_name(
+    dust: LocalDust,
+) -> None:
+    """PyAirbyte's caches leave the namespace out."""
+    users = catalog(stream("users", "id", namespace="eu"))
+    of_eu = record("users", {"id": 1, "v": "new"})
+    lines = [record("users", {"id": 1}, namespace="eu"), of_eu, record("users", {"id": 2})]
+    assert sync(dust.config, users, lines).error is None
+    assert len(dust.documents) == 2
+    assert all("airbyte:namespace:eu" in stored["tags"] for stored in dust.documents.values())
 
 
-def test_records_of_unknown_streams_are_counted_not_stored(dust: LocalDust) -> None:
+def test_records_of_unknown_streams_are_counted_and_not_stored(dust: LocalDust) -> None:
     ghost = record("ghosts", {"id": 1})
-    run = connector.write(dust.config, USERS, [ghost, ghost, record("users", {"id": 1})])
+    run = connector.write(dust.config, USERS, [ghost, record("users", {"id": 1})])
     assert run.exit_code == 0
     assert list(dust.documents) == ["users-1"]
     (warning,) = run.logs("WARN")
     assert "'ghosts' is not in the configured catalog" in warning
-    assert any("'ghosts': 2 records not stored" in info for info in run.logs("INFO"))
+    assert run.logs("INFO")[-1].endswith(
+        ": 2 records, 1 upserted, 0 unchanged, 0 deleted, 1 not stored."
+    )
 
 
-def test_it_runs_from_any_folder(dust: LocalDust, tmp_path: Path) -> None:
-    """With relative paths to settings and catalog, as in the README."""
-    (tmp_path / "config.json").write_text(json.dumps(dust.config), encoding="utf-8")
-    (tmp_path / "catalog.json").write_text(json.dumps(USERS), encoding="utf-8")
-    arguments = ["write", "--config", "config.json", "--catalog", "catalog.json"]
-    run = connector.run(*arguments, stdin=record("users", {"id": 1}), cwd=tmp_path)
-    assert run.exit_code == 0
-    assert list(dust.documents) == ["users-1"]
-
-
-def test_spec_prints_the_settings(tmp_path: Path) -> None:
-    run = connector.run("spec", cwd=tmp_path)
-    assert run.exit_code == 0
-    (message,) = run.messages
-    assert list(message["spec"]["connectionSpecification"]["properties"]) == [
-        "api_key",
-        "workspace_id",
-        "space_id",
-        "data_source_id",
-        "base_url",
-    ]
+def test_a_retry_of_a_list_is_not_counted_for_a_stream(
+    dust: LocalDust, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The list that finds stale documents is of the whole data source."""
+    caplog.set_level("INFO", "airbyte")
+    dust.faults = iter([Fault(status=503)])
+    cleared = catalog({**stream("users", "id", mode="overwrite"), "sync_mode": "full_refresh"})
+    assert sync(dust.config, cleared, [stream_status()]).error is None
+    assert ", 0 retries, " in caplog.messages[-2]
+    assert " Lists of documents: 1 retry, " in caplog.messages[-1]

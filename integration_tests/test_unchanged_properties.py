@@ -47,16 +47,16 @@ EDITS = st.sampled_from(
 
 @dataclass(frozen=True)
 class Plan:
-    """What an earlier sync brought, what people did then, and what this sync brings.
+    """What an earlier sync sent, what people changed then, and what this sync sends.
 
-    `refused` tells of its upserts, one after another, whether they are rate-limited first.
+    `rate_limited` says which of its upserts are rate-limited, one after another.
     """
 
     mode: str
     before: list[tuple[str, Message, int]]
     edits: dict[str, Edit]
     now: list[tuple[str, Message, int]]
-    refused: list[bool]
+    rate_limited: list[bool]
     rehash: bool
 
 
@@ -66,7 +66,7 @@ PLANS = st.builds(
     before=RECORDS,
     edits=st.dictionaries(IDS, EDITS, max_size=3),
     now=RECORDS,
-    refused=st.lists(st.booleans(), max_size=8),
+    rate_limited=st.lists(st.booleans(), max_size=8),
     rehash=st.booleans(),
 )
 
@@ -132,12 +132,12 @@ def test_after_the_sync_dust_has_what_it_would_have_if_every_record_had_been_ups
     before = copy.deepcopy(dict(tested.documents))
     assert contents(tested) == contents(oracle)
 
-    refused = iter(plan.refused)
+    rate_limited = iter(plan.rate_limited)
 
-    def rate_limited(request: SeenRequest) -> Fault | None:
-        return Fault(status=429) if request.method == "POST" and next(refused, False) else None
+    def fault(request: SeenRequest) -> Fault | None:
+        return Fault(status=429) if request.method == "POST" and next(rate_limited, False) else None
 
-    tested.faults = rate_limited
+    tested.faults = fault
     seen = len(tested.requests)
     assert sync(tested.config, configured, lines_of(plan.now)).error is None
     assert sync(oracle.config, configured, lines_of(plan.now)).error is None

@@ -7,16 +7,31 @@ import re
 from pathlib import Path
 
 import pytest
-from requests.exceptions import ProxyError
+import requests_mock
+from airbyte_cdk.models import DestinationSyncMode
+from requests_mock import ANY
 
 from destination_dust.catalog import configured_streams, read_catalog
-from destination_dust.document import MAX_ID_CHARACTERS, MAX_INDENTED_CHARACTERS
+from destination_dust.client import PAGE_DOCUMENTS
+from destination_dust.destination import DestinationDust
+from destination_dust.document import (
+    MAX_ID_CHARACTERS,
+    MAX_INDENTED_CHARACTERS,
+    MAX_TITLE_UTF16_UNITS,
+    TITLE_FIELDS,
+    URL_FIELDS,
+)
 from destination_dust.failures import MEANINGS, Failure, Response
+from destination_dust.protocol import read_messages
+from destination_dust.rate_limit import MAX_RETRIES
 from destination_dust.replacement import WhyKept
-from destination_dust.transport import NETWORK_PROBLEMS, READ_TIMEOUT_S
-from destination_dust.unchanged import MOST_LISTED, PAGE_DOCUMENTS, SHORT_SYNC_UPSERTS
-from unit_tests.builders import USERS, document_of
+from destination_dust.transport import READ_TIMEOUT_S
+from destination_dust.writer import MOST_LISTED, SHORT_SYNC_UPSERTS
+from unit_tests.builders import USERS, catalog_of, configured, document_of
 from unit_tests.rate_limit_simulation import LIMIT, SCENARIOS
+
+# As the pages write small numbers.
+NUMBERS = ("no", "one", "two", "three", "four", "five")
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "destination_dust"
@@ -46,6 +61,11 @@ def block(text: str, language: str) -> str:
     return text.split(f"```{language}\n", 1)[1].split("```", 1)[0]
 
 
+def json_below(sentence: str) -> str:
+    """Return the first JSON example below a sentence of the README."""
+    return block(README.split(sentence, 1)[1], "json")
+
+
 def test_the_settings_of_the_readme_are_those_of_the_spec() -> None:
     required = SPEC["connectionSpecification"]["required"]
     rows = table(section(README, "Settings"))
@@ -64,16 +84,36 @@ def test_the_page_for_users_has_the_settings_by_their_titles() -> None:
 
 
 def test_the_settings_file_of_the_readme_holds_each_setting() -> None:
-    assert list(json.loads(block(section(README, "Run it without Airbyte"), "json"))) == list(
-        SETTINGS
-    )
+    assert list(json.loads(json_below("`secrets/config.json`"))) == list(SETTINGS)
 
 
 def test_the_catalog_of_the_readme_configures_the_stream_of_the_example(tmp_path: Path) -> None:
     file = tmp_path / "catalog.json"
-    file.write_text(README.split("A `catalog.json`")[1].split("```json\n")[1].split("```")[0])
-    (stream,) = configured_streams(read_catalog(str(file))).values()
+    file.write_text(json_below("A `catalog.json`"))
+    (stream,) = configured_streams(read_catalog(str(file)))
     assert stream == USERS
+
+
+def test_the_input_of_the_readme_is_one_record_of_that_stream() -> None:
+    (message,) = read_messages(json_below("A `messages.jsonl`").encode().splitlines())
+    assert message.record
+    assert message.record.stream == USERS.name
+
+
+def test_the_lines_that_end_a_stream_have_what_is_gone_deleted(http: requests_mock.Mocker) -> None:
+    settings = json.loads(json_below("`secrets/config.json`"))
+    lines = json_below("A `messages.jsonl`") + json_below("end the input with these two")
+    gone = {"document_id": "users-8", "tags": USERS.tags, "created": 1}
+    http.get(ANY, json=lambda request, _: {"documents": [] if "offset" in request.qs else [gone]})
+    http.post(ANY, json={"document": {"hash": "0", "created": 2**41 + 1}})
+    http.delete(ANY, json={"document": {"document_id": "users-8"}})
+
+    catalog = catalog_of(
+        configured("users", primary_key=[["id"]], mode=DestinationSyncMode.overwrite)
+    )
+    list(DestinationDust().write(settings, catalog, read_messages(lines.encode().splitlines())))
+
+    assert http.request_history[-1].method == "DELETE"
 
 
 def test_the_example_record_becomes_the_example_document() -> None:
@@ -91,11 +131,8 @@ def test_the_example_of_a_digest_is_real() -> None:
 
 
 def test_the_example_of_a_failure_is_real() -> None:
-    error = {
-        "type": "data_source_not_found",
-        "message": "The data source you requested was not found.",
-    }
-    failure = Failure.of(Response(404, "https://dust.tt", {"error": error}))
+    error = {"type": "workspace_quota_error", "message": "You've exceeded your plan limit."}
+    failure = Failure.of(Response(403, "https://dust.tt", {"error": error}))
     quotation = re.findall(r"^> (.+)$", README, flags=re.MULTILINE)
     assert " ".join(quotation) == str(
         failure.error("upsert document 'orders-9' of stream 'orders'", None)
@@ -125,25 +162,38 @@ def time_for(upserts: int) -> str:
     return f"{minutes} min" if minutes < 120 else f"{round(minutes / 60)} h"
 
 
+PAGES = {"README.md": README, "docs/dust.md": DUST}
+
+
 @pytest.mark.parametrize(
     ("page", "phrase"),
     [
-        (README, f"After {SHORT_SYNC_UPSERTS} records"),
-        (README, f"{PAGE_DOCUMENTS:,} at a time"),
-        (README, f"at most {MOST_LISTED:,} documents"),
-        (README, f"takes {LIMIT} upserts in any 60 seconds"),
-        (README, f"cut at {MAX_ID_CHARACTERS} characters"),
-        (README, f"times out after {READ_TIMEOUT_S:.0f} s"),
-        (DUST, f"Indented up to {MAX_INDENTED_CHARACTERS:,} characters"),
+        ("README.md", f"After {SHORT_SYNC_UPSERTS} records"),
+        ("README.md", f"{PAGE_DOCUMENTS:,} at a time"),
+        ("README.md", f"at most {MOST_LISTED:,} documents"),
+        ("README.md", f"accepts {LIMIT} upserts per workspace in any 60 seconds"),
+        ("README.md", f"cut at {MAX_ID_CHARACTERS} characters"),
+        ("README.md", f"times out after {READ_TIMEOUT_S:.0f} s"),
+        ("README.md", f"after {NUMBERS[MAX_RETRIES]} retries"),
+        ("docs/dust.md", f"unless longer than {MAX_INDENTED_CHARACTERS:,} characters"),
+        ("docs/dust.md", f"At most {MAX_TITLE_UTF16_UNITS} characters"),
     ],
 )
 def test_a_number_on_a_page_is_that_of_the_source(page: str, phrase: str) -> None:
-    assert phrase in page
+    assert phrase in PAGES[page]
+
+
+@pytest.mark.parametrize(("row", "fields"), [("title", TITLE_FIELDS), ("source URL", URL_FIELDS)])
+def test_the_page_for_users_lists_the_fields_of_the_source_in_their_order(
+    row: str, fields: tuple[str, ...]
+) -> None:
+    rows = dict(table(section(DUST, "Output")))
+    assert ", ".join(f"`{field}`" for field in fields) in rows[row]
 
 
 def test_the_promise_on_a_lone_sync_is_that_of_the_simulation() -> None:
     (promise,) = next(one for one in SCENARIOS if str(one) == "200 records alone").promises
-    assert f"200 records take at most {promise.most - 1:.0%} longer".replace("%", " %") in README
+    assert f"200 records take at most {promise.most - 1:.0%} longer" in README
 
 
 def test_the_page_for_users_gives_the_advice_on_each_error_of_dust() -> None:
@@ -152,27 +202,13 @@ def test_the_page_for_users_gives_the_advice_on_each_error_of_dust() -> None:
     assert advice == {name: meaning.advice for name, meaning in MEANINGS.items()}
 
 
-def test_the_page_for_users_lists_each_failure_of_the_network() -> None:
-    listed = block(section(DUST, "Dust could not be reached"), "text").splitlines()
-    said = [
-        problem.said.format(
-            host="dust.tt",
-            path="dust.tt",
-            peer="the proxy" if ProxyError in problem.raised else "dust.tt",
-        )
-        for problem in NETWORK_PROBLEMS
-    ]
-    assert listed == list(dict.fromkeys(said))
-    assert len(listed) > 10
-
-
 def test_the_page_for_users_explains_each_reason_to_keep_documents() -> None:
     rows = table(section(DUST, "Documents of earlier syncs were kept"))
     assert [because for because, _ in rows] == [reason.value[0] for reason in WhyKept]
 
 
 def test_the_drawing_names_files_that_exist() -> None:
-    drawing = block(section(CONTRIBUTING, "The way of a record"), "mermaid")
+    drawing = block(section(CONTRIBUTING, "How a record flows through the code"), "mermaid")
     named = set(re.findall(r"\w+\.py", drawing))
     assert len(named) > 5
     assert {name for name in named if not (PACKAGE / name).is_file()} == set()

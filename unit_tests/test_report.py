@@ -1,356 +1,289 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from airbyte_cdk.models import (
-    AirbyteEstimateTraceMessage,
-    AirbyteMessage,
-    AirbyteTraceMessage,
-    EstimateType,
-    TraceType,
-    Type,
-)
 
 from destination_dust.client import Wait
-from destination_dust.document import Document
 from destination_dust.report import SyncReport
 from destination_dust.stream import Stream
+from destination_dust.writer import Outcome
 from unit_tests.builders import USERS, document_of, record_of
 from unit_tests.clock import Clock
 
 USERS_EU = replace(USERS, namespace="eu")
 EVENTS = replace(USERS, name="events")
-MEMBERS = Stream("members", primary_key=(("org",), ("id",)), is_deduped=True)
-LOGS, LOGS_EU = Stream("logs", is_deduped=True), Stream("logs", namespace="eu")
+MEMBERS = Stream("members", primary_key=(("org", "id"), ("number",)), is_deduped=True)
+LOGS = Stream("logs", is_deduped=True)
 GHOSTS = Stream("ghosts")
-GHOSTS_EU = Stream("ghosts", namespace="eu")
 
 
 @pytest.fixture
 def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
     caplog.set_level(logging.DEBUG, logger="airbyte")
-    streams = [stream.key for stream in (USERS, EVENTS, USERS_EU)]
-    return SyncReport(streams, clock=clock, sleep=clock.sleep)
+    return SyncReport([USERS, EVENTS, USERS_EU, MEMBERS, LOGS], clock=clock)
 
 
-@pytest.fixture
-def key_report(clock: Clock, caplog: pytest.LogCaptureFixture) -> SyncReport:
-    """Return the report of streams with a composite key and without one."""
-    caplog.set_level(logging.DEBUG, logger="airbyte")
-    return SyncReport([stream.key for stream in (MEMBERS, LOGS, LOGS_EU)], clock=clock)
+def logged(caplog: pytest.LogCaptureFixture, level: str = "INFO") -> list[str]:
+    """Return what was logged at a level."""
+    return [record.getMessage() for record in caplog.records if record.levelname == level]
 
 
-def store(report: SyncReport, stream: Stream, *, id_: str | None = "hunter2") -> None:
-    report.stored(document_of(stream, {"id": id_, "name": "hunter2"}))
+def upsert(report: SyncReport, stream: Stream = USERS, *, id_: str | None = "hunter2") -> None:
+    document = document_of(stream, {"id": id_, "name": "hunter2"})
+    report.done(document, Outcome.UPSERTED)
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return level and text of all that went through the `airbyte` logger."""
-    return [
-        (record.levelname, record.getMessage())
-        for record in caplog.records
-        if record.name == "airbyte"
-    ]
-
-
-def summary(stream: str, counts: str) -> tuple[str, str]:
-    return "INFO", f"Stream {stream}: {counts}, 0 retries, 0.0 s waited for the rate limit."
+# The summary
 
 
 def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, logger="airbyte")
+    report = SyncReport([USERS, EVENTS, USERS_EU], clock=clock)
     with report:
-        store(report, USERS)
-        store(report, EVENTS)
-        store(report, USERS)
-        report.unchanged(document_of(USERS_EU, {"id": 1}))
-        report.deleted(document_of(USERS_EU, {"id": 2}))
+        upsert(report, USERS)
+        upsert(report, EVENTS)
+        upsert(report, USERS)
+        report.done(document_of(USERS_EU, {"id": 1}), Outcome.UNCHANGED)
+        report.done(document_of(USERS_EU, {"id": 2}), Outcome.DELETED)
         report.deleted_stale(USERS_EU)
         for _ in range(3):
-            report.wait(Wait(1.0, is_for_rate_limit=False, stream=USERS))
-        report.wait(Wait(20.25, is_for_rate_limit=True, stream=USERS))
-        clock.now_s += 102
-        assert said(caplog) == []
+            report.waits(Wait(1.0, is_for_rate_limit=False, stream=USERS))
+        report.waits(Wait(20.25, is_for_rate_limit=True, stream=USERS))
+        clock.now_s += 125
+        assert caplog.messages == []
 
-    assert said(caplog) == [
-        (
-            "INFO",
-            "Stream 'users': 2 documents upserted, 0 unchanged, 0 deleted, 3 retries, 20.2 s "
-            "waited for the rate limit.",
-        ),
-        summary("'events'", "1 document upserted, 0 unchanged, 0 deleted"),
-        summary("'users' of namespace 'eu'", "0 documents upserted, 1 unchanged, 2 deleted"),
-        (
-            "INFO",
-            "Sync finished in 2 min 5 s: 5 records, 3 upserted, 1 unchanged, 2 deleted.",
-        ),
+    assert logged(caplog) == [
+        "Stream 'users': 2 documents upserted, 0 unchanged, 0 deleted, 3 retries, 20.2 s waited "
+        "for the rate limit.",
+        "Stream 'events': 1 document upserted, 0 unchanged, 0 deleted, 0 retries, 0.0 s waited for "
+        "the rate limit.",
+        "Stream 'users' of namespace 'eu': 0 documents upserted, 1 unchanged, 2 deleted, 0 "
+        "retries, 0.0 s waited for the rate limit.",
+        "Sync finished in 2 min 5 s: 5 records, 3 upserted, 1 unchanged, 2 deleted.",
     ]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [
-        (0.04, "0.0 s"),
-        (59.94, "59.9 s"),
-        (59.97, "1 min 0 s"),
-        (119.6, "2 min 0 s"),
-        (60, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (26_100, "7 h 15 min"),
-    ],
-)
-def test_the_duration_is_told_as_people_say_it(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture, seconds: float, told: str
-) -> None:
-    with report:
-        clock.now_s += seconds
-    assert said(caplog)[-1][1].startswith(f"Sync finished in {told}: ")
+    assert "hunter2" not in caplog.text
 
 
 def test_a_sync_that_fails_ends_with_the_summary_too(
     report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store(report, EVENTS)
-
+    upsert(report, EVENTS)
     with pytest.raises(RuntimeError, match="the sync failed"), report:
         raise RuntimeError("the sync failed")
 
-    assert [text.partition(",")[0] for _, text in said(caplog)] == [
-        "Stream 'users': 0 documents upserted",
-        "Stream 'events': 1 document upserted",
-        "Stream 'users' of namespace 'eu': 0 documents upserted",
-        "Sync failed after 0.0 s: 1 record",
+    assert logged(caplog)[1].startswith("Stream 'events': 1 document upserted, ")
+    assert logged(caplog)[-1] == (
+        "Sync failed after 0.0 s: 1 record, 1 upserted, 0 unchanged, 0 deleted."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.97, "1 min 0 s"),
+        (119.6, "2 min 0 s"),
+        (3599, "59 min 59 s"),
+        (26_100, "7 h 15 min"),
+    ],
+)
+def test_the_last_line_has_the_duration(
+    report: SyncReport,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    seconds: float,
+    said: str,
+) -> None:
+    with report:
+        clock.now_s += seconds
+    assert logged(caplog)[-1].startswith(f"Sync finished in {said}: ")
+
+
+def test_retries_and_waits_of_lists_are_counted_for_the_sync(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with report:
+        report.waits(Wait(1.0, is_for_rate_limit=False, stream=None))
+        report.waits(Wait(2.0, is_for_rate_limit=True, stream=None))
+    *of_streams, of_sync = logged(caplog)
+    assert all(", 0 retries, 0.0 s waited" in line for line in of_streams)
+    assert of_sync.endswith(
+        " 0 deleted. Lists of documents: 1 retry, 2.0 s waited for the rate limit."
+    )
+
+
+def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_counted(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with report:
+        for stream in (GHOSTS, GHOSTS, replace(GHOSTS, namespace="eu"), GHOSTS):
+            report.ignored(record_of(stream, {"name": "hunter2"}))
+        upsert(report)
+
+    name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
+    assert logged(caplog, "WARNING") == [
+        f"Stream {name} is not in the configured catalog: its records are not stored.",
+        f"Stream {name_eu} is not in the configured catalog: its records are not stored.",
+    ]
+    assert logged(caplog)[-3:] == [
+        f"Stream {name}: 3 records not stored, as it is not in the configured catalog.",
+        f"Stream {name_eu}: 1 record not stored, as it is not in the configured catalog.",
+        "Sync finished in 0.0 s: 5 records, 1 upserted, 0 unchanged, 0 deleted, 4 not stored.",
     ]
 
 
-def test_what_was_kept_is_warned_of_and_stands_in_the_last_line(
+# Stale documents
+
+
+def test_a_replaced_stream_is_logged_with_the_count_of_its_stale_documents(
+    report: SyncReport, caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    report.deleted_stale(EVENTS)
+    clock.now_s += 30
+    report.deleted_stale(EVENTS)
+    report.replaced(EVENTS, newer=0)
+    report.replaced(USERS_EU, newer=1)
+    assert logged(caplog) == [
+        "0 records done (0 unchanged), 2 stale documents deleted, 0 upserts in the last minute.",
+        "Stream 'events' was replaced: 2 documents of earlier syncs deleted.",
+        "Stream 'users' of namespace 'eu' was replaced: 0 documents of earlier syncs deleted.",
+    ]
+    assert logged(caplog, "WARNING") == [
+        "Stream 'users' of namespace 'eu': kept 1 document that this sync did not send: written by "
+        "someone else, such as another sync, after it began."
+    ]
+
+
+def test_kept_documents_give_a_warning_and_are_named_in_the_last_line(
     report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         report.kept(USERS, "the source did not finish", "Wait.")
-        report.kept(USERS_EU, "its tags are ambiguous", "Rename it.")
-    assert [text for level, text in said(caplog) if level == "WARNING"] == [
+        report.kept(USERS_EU, "another stream has the same tags", "Rename it.")
+    assert logged(caplog, "WARNING") == [
         "Stream 'users': documents of earlier syncs were kept, because the source did not finish. "
         "Wait.",
-        "Stream 'users' of namespace 'eu': documents of earlier syncs were kept, because its tags "
-        "are ambiguous. Rename it.",
+        "Stream 'users' of namespace 'eu': documents of earlier syncs were kept, because another "
+        "stream has the same tags. Rename it.",
     ]
-    assert said(caplog)[-1][1].endswith(
+    assert logged(caplog)[-1].endswith(
         " 0 deleted. Documents of earlier syncs were kept: 'users', because the source did not "
-        "finish; 'users' of namespace 'eu', because its tags are ambiguous."
+        "finish; 'users' of namespace 'eu', because another stream has the same tags."
     )
 
 
-def test_progress_goes_on_while_the_client_waits(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """And the wait is as long as the client asked for."""
-    for _ in range(4):
-        store(report, USERS)
-    report.unchanged(document_of(USERS, {"id": 1}))
-    report.wait(Wait(75.0, is_for_rate_limit=True, stream=USERS))
-    report.wait(Wait(20.0, is_for_rate_limit=False, stream=USERS))
-    assert sum(clock.waits_s) == 95.0
-    assert said(caplog) == [
-        (
-            "INFO",
-            "5 records done (1 unchanged), 8 upserts a minute, waiting for the rate limit.",
-        ),
-        (
-            "INFO",
-            "5 records done (1 unchanged), 0 upserts a minute, waiting for the rate limit.",
-        ),
-        ("INFO", "5 records done (1 unchanged), 0 upserts a minute, waiting for another try."),
-    ]
+# Progress
 
 
-def test_records_without_their_key_give_one_warning_for_the_stream_and_a_count(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    with report:
-        store(report, USERS)
-        for _ in range(3):
-            store(report, USERS, id_=None)
-        store(report, USERS_EU, id_=None)
-
-    assert [text for level, text in said(caplog) if level == "WARNING"] == [
-        f"Stream {name} has a record without its primary key: its document id contains a hash of "
-        "the record instead."
-        for name in ("'users'", "'users' of namespace 'eu'")
-    ]
-    assert [text.partition(",")[0] for level, text in said(caplog) if level == "INFO"] == [
-        "Stream 'users': 4 documents upserted (3 without their key)",
-        "Stream 'events': 0 documents upserted",
-        "Stream 'users' of namespace 'eu': 1 document upserted (1 without their key)",
-        "Sync finished in 0.0 s: 5 records",
-    ]
-
-
-def test_a_stream_without_a_primary_key_gives_one_warning(
-    key_report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    for stream in (LOGS, LOGS, LOGS_EU):
-        key_report.stored(document_of(stream, {"line": "hunter2"}))
-
-    assert said(caplog) == [
-        (
-            "WARNING",
-            f"Stream {name} has no primary key: a record that changed becomes a second document, "
-            "and the first one stays until the stream is refreshed. Choose a primary key in the "
-            "connection if there is one.",
-        )
-        for name in ("'logs'", "'logs' of namespace 'eu'")
-    ]
-
-
-@pytest.mark.parametrize("data", [{"id": 7}, {"org": None, "id": 7}, {"org": "acme", "id": None}])
-@pytest.mark.parametrize("tell", [SyncReport.stored, SyncReport.unchanged, SyncReport.deleted])
-def test_records_that_lack_a_part_of_their_key_give_one_line_on_their_old_documents(
-    key_report: SyncReport,
-    tell: Callable[[SyncReport, Document], None],
-    data: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """They had other ids, so the old document of one that is deleted stays, too."""
-    for _ in range(3):
-        tell(key_report, document_of(MEMBERS, data))
-
-    assert said(caplog) == [
-        (
-            "INFO",
-            "Stream 'members' has a record with a part of its primary key null or missing. Before "
-            "version 0.3.0 such records had other document ids: their old documents stay until "
-            "the stream is refreshed.",
-        )
-    ]
-
-
-def test_records_with_their_whole_key_give_no_line(
-    key_report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = {"org": "", "id": False}
-    key_report.stored(document_of(MEMBERS, whole))
-    key_report.deleted(document_of(MEMBERS, {**whole, "_ab_cdc_deleted_at": "2026-11-24"}))
-
-    assert said(caplog) == []
-
-
-def test_records_of_a_stream_out_of_the_catalog_give_one_warning_and_a_count(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    with report:
-        for stream in (GHOSTS, GHOSTS, GHOSTS_EU, GHOSTS):
-            report.ignored(record_of(stream, {}))
-
-    name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
-    assert [(level, text) for level, text in said(caplog) if "ghosts" in text] == [
-        (
-            "WARNING",
-            f"Stream {name} is not in the configured catalog: its records are not stored.",
-        ),
-        (
-            "WARNING",
-            f"Stream {name_eu} is not in the configured catalog: its records are not stored.",
-        ),
-        (
-            "INFO",
-            f"Stream {name}: 3 records not stored, as it is not in the configured catalog.",
-        ),
-        (
-            "INFO",
-            f"Stream {name_eu}: 1 record not stored, as it is not in the configured catalog.",
-        ),
-    ]
-
-
-def test_progress_is_told_at_most_every_30_s(
+def test_progress_is_logged_at_most_every_30_s_with_the_upserts_of_the_last_minute(
     report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for seconds in (1.0, 28.5, 0.5, 0.0, 29.9, 0.1, 100.0, 1.0):
         clock.now_s += seconds
-        store(report, USERS)
-        store(report, EVENTS)
+        upsert(report)
+        upsert(report)
+        report.done(document_of(USERS, {"id": 1}), Outcome.UNCHANGED)
 
-    assert said(caplog) == [
-        ("INFO", "5 records done (0 unchanged), 10 upserts a minute."),
-        ("INFO", "11 records done (0 unchanged), 12 upserts a minute."),
-        ("INFO", "13 records done (0 unchanged), 1 upsert a minute."),
+    assert logged(caplog) == [
+        "7 records done (2 unchanged), 5 upserts in the last minute.",
+        "16 records done (5 unchanged), 11 upserts in the last minute.",
+        "19 records done (6 unchanged), 1 upsert in the last minute.",
     ]
 
 
-def test_an_estimate_of_the_source_is_told_with_the_progress(
+def test_progress_at_the_rate_limit_says_120_upserts_in_each_minute(
     report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for stream, rows in ((USERS, 10), (USERS, 2000), (USERS_EU, 345), (EVENTS, None)):
-        estimate = AirbyteEstimateTraceMessage(
-            name=stream.name,
-            namespace=stream.namespace,
-            type=EstimateType.STREAM,
-            row_estimate=rows,
+    """Dust takes a burst of 120, then none until the minute is over."""
+    for record in range(400):
+        minute, of_minute = divmod(record, 120)
+        upserted_s = 1000 + 60 * minute + 0.1 * of_minute
+        while clock.now_s + 1 < upserted_s:
+            clock.now_s += 1
+            report.progress("the rate limit")
+        clock.now_s = upserted_s
+        upsert(report)
+
+    progress = logged(caplog)
+    assert len(progress) == 6
+    for line, records in zip(progress[::2], (120, 240, 360), strict=True):
+        assert line == (
+            f"{records} records done (0 unchanged), 120 upserts in the last minute, waiting for "
+            "the rate limit."
         )
-        trace = AirbyteTraceMessage(type=TraceType.ESTIMATE, emitted_at=0.0, estimate=estimate)
-        report.note(AirbyteMessage(type=Type.TRACE, trace=trace))
-    report.note(AirbyteMessage(type=Type.LOG))
-    clock.now_s += 30
-    store(report, USERS)
-    assert said(caplog) == [
-        ("INFO", "1 record of about 2,345 done (0 unchanged), 2 upserts a minute.")
-    ]
+    assert all(", 120 upserts in the last minute" in line for line in progress[1::2])
 
 
-def test_a_report_never_holds_what_is_in_a_record(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_the_next_progress_is_due_30_s_after_the_last_one(report: SyncReport, clock: Clock) -> None:
+    clock.now_s += 29.5
+    assert report.until_progress_s == 1.0
+    clock.now_s += 1
+    report.progress()
+    clock.now_s += 10
+    assert report.until_progress_s == 20.0
+
+
+# Keys
+
+
+def test_records_without_their_key_give_one_warning_with_its_fields_and_are_counted(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ids and counts, never record contents."""
     with report:
-        clock.now_s += 31
-        store(report, USERS)
-        store(report, USERS, id_=None)
-        report.ignored(record_of(GHOSTS, {"name": "hunter2"}))
+        upsert(report, USERS)
+        for stream in (USERS, USERS, MEMBERS):
+            upsert(report, stream, id_=None)
 
-    assert len(said(caplog)) == 8
-    assert "hunter2" not in caplog.text
+    assert logged(caplog, "WARNING") == [
+        f"Stream {name} has a record without its primary key ({fields}): its document id contains "
+        "a hash of the record instead."
+        for name, fields in (("'users'", "id"), ("'members'", "org.id, number"))
+    ]
+    assert logged(caplog)[0].startswith(
+        "Stream 'users': 3 documents upserted (2 without their key)"
+    )
+    assert logged(caplog)[3].startswith("Stream 'members': 1 document upserted (1 without its key)")
 
 
-def test_what_was_replaced_is_told_with_its_count(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("number", ["", "7"], ids=["null-part", "whole"])
+@pytest.mark.parametrize("outcome", Outcome, ids=lambda outcome: outcome.value)
+def test_a_record_with_any_part_of_its_key_gives_no_warning(
+    report: SyncReport, outcome: Outcome, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report.deleted_stale(EVENTS)
-    clock.now_s += 30.0
-    report.deleted_stale(EVENTS)
-    report.replaced(EVENTS, newer=0)
-    report.replaced(USERS_EU, newer=1)
-    assert said(caplog) == [
-        ("INFO", "0 records done (0 unchanged), 2 stale documents deleted, 0 upserts a minute."),
-        ("INFO", "Stream 'events' was replaced: 2 documents of earlier syncs deleted."),
-        (
-            "INFO",
-            "Stream 'users' of namespace 'eu' was replaced: 0 documents of earlier syncs deleted.",
-        ),
-        (
-            "WARNING",
-            "Stream 'users' of namespace 'eu': 1 document kept that this sync did not bring, "
-            "because another sync or somebody else has written them since this sync began.",
-        ),
+    document = document_of(MEMBERS, {"org": {"id": "acme"}, "number": number or None})
+    report.done(document, outcome)
+
+    assert caplog.messages == []
+
+
+def test_a_stream_without_a_primary_key_gives_one_warning(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        report.done(document_of(LOGS, {"line": "hunter2"}), Outcome.UPSERTED)
+
+    assert logged(caplog, "WARNING") == [
+        "Stream 'logs' has no primary key: a record that changed becomes a second document, and "
+        "the first one stays until the stream is refreshed. Choose a primary key in the "
+        "connection if there is one."
     ]
 
 
-@pytest.mark.parametrize("stream", [MEMBERS, LOGS])
-def test_a_deletion_without_a_key_is_warned_of_once(
-    stream: Stream, key_report: SyncReport, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "stream", [MEMBERS, LOGS], ids=["record-without-key", "stream-without-key"]
+)
+def test_a_deletion_without_a_key_gives_one_warning(
+    stream: Stream, report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(3):
-        key_report.stored(document_of(stream, {"_ab_cdc_deleted_at": "2026-11-24"}))
+    for _ in range(2):
+        report.done(document_of(stream, {"_ab_cdc_deleted_at": "2026-11-24"}), Outcome.UPSERTED)
 
-    assert said(caplog)[1:] == [
-        (
-            "WARNING",
-            f"Stream '{stream.name}' has a deleted record without a primary key: which document to "
-            "delete is not known, so it is stored like any other.",
-        )
+    assert logged(caplog, "WARNING")[1:] == [
+        f"Stream '{stream.name}' has a deleted record without a primary key: the document to "
+        "delete is unknown, so the record is stored like any other."
     ]

@@ -1,1 +1,1 @@
-"""Dust's official client as a judge of what the connector sends and the local Dust answers."""
+"""Checks requests and responses with the schemas of Dust's official client."""

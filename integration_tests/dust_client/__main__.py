@@ -1,4 +1,4 @@
-"""Have Dust's official client parse what the connector sends and what the local Dust answers.
+"""Have Dust's official client parse the connector's requests and the local Dust's responses.
 
     make test-dust-client
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from integration_tests import connector
-from integration_tests.exchanges import Answer, Exchange, read_exchanges
+from integration_tests.exchanges import Exchange, Response, read_exchanges
 from integration_tests.local_dust import LocalDust, Options
 from integration_tests.sample import MESSAGES, read_catalog
 
@@ -24,11 +24,11 @@ _SCRIPT = Path(__file__).parent / "parse.cjs"
 
 
 def main() -> None:
-    """Hand it all to the client, a line each."""
+    """Pass each request and response to the client, one per line."""
     node = shutil.which("node")
     if node is None:
         sys.exit("Node 20 or later is needed.")
-    lines = [*_requests_of_a_sync(), *_answers()]
+    lines = [*_requests_of_a_sync(), *_responses()]
     stdin = "\n".join(json.dumps(line) for line in lines)
     sys.exit(subprocess.run([node, _SCRIPT], input=stdin.encode(), check=False).returncode)
 
@@ -48,24 +48,21 @@ def _requests_of_a_sync() -> Iterator[dict[str, Any]]:
             }
 
 
-def _answers() -> Iterator[dict[str, Any]]:
-    """Yield what the local Dust answers to each kind of request."""
+def _responses() -> Iterator[dict[str, Any]]:
+    """Yield the local Dust's response to each kind of request."""
     with LocalDust() as dust:
         for exchange in read_exchanges():
+            what = f"the response to '{exchange.name}'"
             for schema, content in _parts(exchange, exchange.repeat(dust)):
-                yield {
-                    "schema": schema,
-                    "what": f"the answer to '{exchange.name}'",
-                    "json": content,
-                }
+                yield {"schema": schema, "what": what, "json": content}
 
 
-def _parts(exchange: Exchange, answer: Answer) -> Iterator[tuple[str, Any]]:
-    """Yield the parts of an answer, each with the schema that it must meet."""
-    body = answer.body
-    if answer.content_type != "application/json":
+def _parts(exchange: Exchange, response: Response) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a response, each with the schema that it must match."""
+    body = response.body
+    if response.content_type != "application/json":
         return
-    if answer.status != 200:
+    if response.status != 200:
         yield "APIErrorSchema", body.get("error")
     elif exchange.method == "DELETE":
         yield "DeleteDocumentResponseSchema", body
@@ -73,9 +70,9 @@ def _parts(exchange: Exchange, answer: Answer) -> Iterator[tuple[str, Any]]:
         one = "/documents/" in exchange.path
         yield "GetDocumentResponseSchema" if one else "GetDocumentsResponseSchema", body
     elif not exchange.body["async"]:
-        # The client does not know Dust's answer to an asynchronous upsert.
+        # The client does not know Dust's response to an asynchronous upsert.
         yield "UpsertDocumentResponseSchema", body
-        # It would take any document with an id, as well as those two.
+        # That schema would accept any document with an id.
         is_light = exchange.body["light_document_output"]
         document_schema = "CoreAPILightDocumentSchema" if is_light else "CoreAPIDocumentSchema"
         yield document_schema, body.get("document")

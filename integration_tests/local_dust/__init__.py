@@ -1,16 +1,10 @@
-"""A small Dust on this machine that answers as the live one does, to sync into and to test with."""
+"""A small Dust on this machine that responds as the live one does, for tests and trials."""
 
-from integration_tests.local_dust.faults import Fault, random_faults
-from integration_tests.local_dust.options import UNLIMITED, ApiKey, DataSource, Options
-from integration_tests.local_dust.server import LocalDust, SeenRequest
-
-__all__ = [
-    "UNLIMITED",
-    "ApiKey",
-    "DataSource",
-    "Fault",
-    "LocalDust",
-    "Options",
-    "SeenRequest",
-    "random_faults",
-]
+from integration_tests.local_dust.faults import Fault as Fault
+from integration_tests.local_dust.faults import random_faults as random_faults
+from integration_tests.local_dust.options import UNLIMITED as UNLIMITED
+from integration_tests.local_dust.options import ApiKey as ApiKey
+from integration_tests.local_dust.options import DataSource as DataSource
+from integration_tests.local_dust.options import Options as Options
+from integration_tests.local_dust.server import LocalDust as LocalDust
+from integration_tests.local_dust.server import SeenRequest as SeenRequest

@@ -1,4 +1,4 @@
-"""What the last minutes brought to a workspace, second by second."""
+"""How many requests of which kind a workspace got in the last minutes, second by second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN_S = 300
 
 
 class Activity:
-    """Counts upserts that took a slot of the rate limit, those it refused, and deletes."""
+    """Counts upserts that took a slot of the rate limit, rate-limited ones, and deletes."""
 
     def __init__(self, window_s: float, clock: Callable[[], float]) -> None:
         self._window_s = ceil(window_s)
@@ -28,9 +28,9 @@ class Activity:
         self._seconds[second][what] += 1
 
     def shown(self) -> dict[str, Any]:
-        """Return a list of each kind with a count per second, the last of which is the current one.
+        """Return a list for each kind, with a count for each second up to the current one.
 
-        Those of `used` are the upserts of the whole window that ends there: what the limit counts.
+        `used` counts the upserts of the whole window before each second, as the rate limit does.
         """
         now = int(self._clock())
         upserts = self._per_second("upsert", now, SHOWN_S + self._window_s)

@@ -13,7 +13,7 @@ from typing import Any
 from integration_tests.local_dust.options import DataSource, Options
 
 Document = dict[str, Any]
-"""A document as Dust keeps it: the fields that a read shows, Dust's own tags among the others."""
+"""A document as Dust stores it: the fields that a read shows, and Dust's own tags as well."""
 
 # Below this, Dust reads a timestamp as seconds.
 _LEAST_MILLISECONDS = 10**10
@@ -26,20 +26,20 @@ _WHITE_SPACE = (
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
 
-# What the list is sorted by: age, then something that means nothing, since Dust has no tiebreaker.
+# What the list is sorted by: age, then something arbitrary, since Dust has no tiebreaker.
 _Place = tuple[int, str, str]
 
 
 class Documents(MutableMapping[str, Document]):
     """The documents of one data source by id, which can be listed newest first.
 
-    `version` is another number after each change.
+    `version` changes with each change.
     """
 
     def __init__(self, options: Options) -> None:
         self.version = 0
         self._by_id: dict[str, Document] = {}
-        # Always sorted: to insert or drop one among 100,000 takes microseconds.
+        # Always sorted, so that a change among 100,000 takes microseconds.
         self._places: list[_Place] = []
         self._options = options
         self._seeds = itertools.count()
@@ -65,20 +65,22 @@ class Documents(MutableMapping[str, Document]):
         return len(self._by_id)
 
     def page(self, limit: int, offset: int, ids: Iterable[str] = ()) -> list[Document]:
-        """Return `limit` documents at most, after the `offset` newest; any ids narrow the list."""
-        wanted = set(ids)
+        """Return `limit` documents at most, after the `offset` newest.
+
+        If there are ids, only their documents count.
+        """
         places = self._places
-        if wanted:
+        if wanted := set(ids):
             places = sorted(_place(self._by_id[id_]) for id_ in wanted & self._by_id.keys())
         if self._options.ties_move:
-            places = _with_other_ties(places, next(self._seeds))
-        if self._options.ties_differ_by_page:
-            places = _with_other_ties(places, hash((limit, offset)))
-        return [self._by_id[id_] for *_, id_ in places[offset : offset + limit]]
+            shuffled = random.Random(next(self._seeds)).sample(places, len(places))
+            places = sorted(shuffled, key=itemgetter(0))
+        end = offset + min(limit, self._options.max_page or limit)
+        return [self._by_id[id_] for *_, id_ in places[offset:end]]
 
 
 def is_system_tag(tag: str) -> bool:
-    """Return whether a tag is one of Dust's own, which no list and no read shows."""
+    """Return whether a tag is one of Dust's own, which lists and reads leave out."""
     return tag.startswith("__DUST")
 
 
@@ -127,11 +129,6 @@ def stored_document(
 
 def _place(document: Document) -> _Place:
     return (-document["timestamp"], document["hash"], document["document_id"])
-
-
-def _with_other_ties(places: list[_Place], seed: int) -> list[_Place]:
-    shuffled = random.Random(seed).sample(places, len(places))
-    return sorted(shuffled, key=itemgetter(0))
 
 
 def _milliseconds(timestamp: float | None, now_ms: int) -> int:

@@ -14,10 +14,10 @@ from aiohttp import web
 class Fault:
     """What goes wrong with one request.
 
-    `status`, `headers` and `body` stand in for Dust's answer, `delay_s` comes before any answer.
-    `ending` is how the connection ends: "reset" or "closed" instead of an answer, "truncated" in
-    the middle of it; "trickled" is an answer byte by byte. With `after_work` Dust has done what was
-    asked all the same.
+    `status`, `headers` and `body` replace Dust's response, and `delay_s` delays any response. The
+    connection ends as `ending` says: "reset" or "closed" without a response, "truncated" in the
+    middle of it; a "trickled" response is sent byte by byte. With `after_work` Dust handles the
+    request before it fails.
     """
 
     status: int | None = None
@@ -29,12 +29,12 @@ class Fault:
 
     @property
     def needs_dust(self) -> bool:
-        """Return whether Dust itself deals with the request."""
+        """Return whether Dust handles the request."""
         return self.after_work or (self.status is None and self.ending not in ("reset", "closed"))
 
 
 def random_faults(seed: int, share: float) -> Iterator[Fault | None]:
-    """Yield faults without end for this share of the requests, the same for the same seed."""
+    """Yield endless faults for this share of the requests, the same ones for the same seed."""
     source = random.Random(seed)
     unavailable = b'{"error":{"type":"service_unavailable","message":"Down."}}'
     kinds = [
@@ -56,27 +56,30 @@ def random_faults(seed: int, share: float) -> Iterator[Fault | None]:
 
 
 async def fail(
-    request: web.Request, fault: Fault, answer: web.StreamResponse | None
+    request: web.Request, fault: Fault, response: web.StreamResponse | None
 ) -> web.StreamResponse:
-    """Return what is sent instead of Dust's answer, or end the connection as the fault says."""
+    """Return what is sent instead of Dust's response, or end the connection."""
     if request.transport and fault.ending in ("reset", "closed"):
         if fault.ending == "reset":
             request.transport.abort()
         request.transport.close()
     if fault.status is not None:
         return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
-    if fault.ending in ("truncated", "trickled") and isinstance(answer, web.Response):
-        return await _send_in_parts(request, bytes(answer.body), whole=fault.ending == "trickled")
-    return answer or web.Response()
+    if fault.ending in ("truncated", "trickled") and isinstance(response, web.Response):
+        is_whole = fault.ending == "trickled"
+        return await _send_in_parts(request, bytes(response.body), is_whole=is_whole)
+    return response or web.Response()
 
 
-async def _send_in_parts(request: web.Request, body: bytes, *, whole: bool) -> web.StreamResponse:
-    """Send an answer byte by byte, or only the first half of it."""
-    answer = web.StreamResponse(headers={"Content-Length": str(len(body))})
-    await answer.prepare(request)
-    for at in range(len(body) if whole else len(body) // 2):
-        await answer.write(body[at : at + 1])
+async def _send_in_parts(
+    request: web.Request, body: bytes, *, is_whole: bool
+) -> web.StreamResponse:
+    """Send a response byte by byte, or only its first half."""
+    response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+    await response.prepare(request)
+    for at in range(len(body) if is_whole else len(body) // 2):
+        await response.write(body[at : at + 1])
         await asyncio.sleep(0.001)
-    if not whole and request.transport:
+    if not is_whole and request.transport:
         request.transport.close()
-    return answer
+    return response

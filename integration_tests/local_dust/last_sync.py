@@ -5,17 +5,14 @@ from __future__ import annotations
 from integration_tests.local_dust.documents import Documents
 
 KEEPALIVE_S = 3600.0
-"""How long to keep an idle connection open, so that a sync that waits stays one sync.
-
-Dust itself closes it after 5 s.
-"""
+"""So long that a waiting sync stays one sync. Dust itself closes idle connections after 5 s."""
 
 
 class LastSync:
-    """Tells the documents that the last sync sent from those that it left as they were.
+    """Counts the documents that the last sync sent, left as they were, and deleted.
 
-    A sync starts when a new connection sends or deletes a document: the connector keeps its
-    connection until the sync ends, unless the server closes it.
+    A sync starts when a new connection sends or deletes a document. The connector keeps its
+    connection until the sync ends.
     """
 
     def __init__(self) -> None:

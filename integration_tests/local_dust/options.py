@@ -1,4 +1,4 @@
-"""What a local Dust is: who may use it, what exists in it, its limits, its hashes and its clock."""
+"""The options of a local Dust: its keys, data sources, limits, hashes and clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPACE_ID = "vlt_local"
 DATA_SOURCE_ID = "dts_local"
 
 UNLIMITED = 10**9
-"""As many upserts per window as to lift the rate limit."""
+"""So many upserts per window that there is no rate limit."""
 
 
 def dust_hash(document: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ def system_time_ms() -> int:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key of one workspace; not every key may read or write."""
+    """A key of one workspace, and its rights."""
 
     workspace_id: str
     can_read: bool = True
@@ -52,8 +52,7 @@ class ApiKey:
 class DataSource:
     """Where a data source is.
 
-    A managed one belongs to a Dust connection: no one else writes. One of conversations cannot be
-    used through the API.
+    Only a Dust connection may write to a managed one. The API does not serve one of conversations.
     """
 
     workspace_id: str
@@ -70,11 +69,10 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Options:
-    """The world of a local Dust.
+    """The options of a local Dust.
 
-    Dust's list has no tiebreaker. With `ties_move` documents of one timestamp are listed in another
-    order each time, with `ties_differ_by_page` in another order for each limit and offset, but the
-    same when a page is asked for again; both are the same in each run.
+    Dust's list has no tiebreaker: with `ties_move` documents of one timestamp are listed in another
+    order each time, though the same in each run. `max_page` caps the length of a page.
 
     `now_ms` is the clock behind `created`, timestamps and the `Date` of responses.
     """
@@ -87,6 +85,6 @@ class Options:
     max_text_utf16_units: int = 2 * 1024 * 1024
     max_documents: int | None = None
     ties_move: bool = False
-    ties_differ_by_page: bool = False
+    max_page: int | None = None
     hash_formula: Callable[[Mapping[str, Any]], str] = dust_hash
     now_ms: Callable[[], int] = system_time_ms

@@ -36,7 +36,7 @@ class Page:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Let a server answer `/`, and what the page there asks for."""
+        """Add `/`, and the routes that the page there calls."""
         router.add_get("/", self._show_page)
         router.add_get("/local/activity", self._show_activity)
         router.add_get("/local/documents", self._show_documents)
@@ -53,9 +53,9 @@ class Page:
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def _show_activity(self, request: web.Request) -> web.Response:
-        """Answer with what the last minutes brought, and a version that changes with the documents.
+        """Respond with the activity, and a version that changes with the documents.
 
-        The limit is null where it is lifted.
+        The limit is null when it is off.
         """
         options = self._store.options
         limit = options.upserts_per_window
@@ -69,11 +69,10 @@ class Page:
         return web.json_response(activity)
 
     async def _show_documents(self, request: web.Request) -> web.Response:
-        """Answer with what a data source holds, and ROWS of the documents that are asked for.
+        """Respond with an overview of a data source, and ROWS of its documents, newest first.
 
-        `source` is the number of the data source. `stream`, with `namespace` if it has one, and
-        `search`, in ids, titles and texts, narrow the list, which is newest first and begins at
-        `offset`.
+        `source` is the number of the data source, `offset` the number of the first row. `stream`
+        (with `namespace`, if it has one) and `search` (in ids, titles and texts) narrow the list.
         """
         query = request.query
         source = self._source(query)
@@ -94,7 +93,7 @@ class Page:
         return web.json_response(overview)
 
     async def _show_document(self, request: web.Request) -> web.Response:
-        """Answer with a document in full, or with null if it is not there."""
+        """Respond with a document in full, or with null if there is none."""
         documents = self._store.documents[self._source(request.query)]
         return web.json_response(documents.get(request.query.get("id", "")))
 
@@ -117,7 +116,7 @@ def _policy(page: str) -> str:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        # No text can be made markup, not even by the page's own script.
+        # Not even the page's own script can turn a text into markup.
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
@@ -130,7 +129,7 @@ def _digest_of(element: str, page: str) -> str:
 
 
 def _natural(text: str) -> int:
-    # Nothing here is that many, and Python refuses to read thousands of digits.
+    # Longer numbers occur nowhere, and Python refuses to read thousands of digits.
     if not re.fullmatch(r"\d{1,9}", text):
         raise web.HTTPBadRequest
     return int(text)
@@ -161,7 +160,7 @@ def _matching(documents: Documents, query: Mapping[str, str], search: str) -> li
 
 
 def _stream(document: Document) -> tuple[str, str]:
-    """Return the name and the namespace that a document's tags tell, empty where they do not."""
+    """Return the name and the namespace in a document's tags, empty where there is none."""
     name = namespace = ""
     for tag in document["tags"]:
         if tag.startswith(_STREAM_TAG):
@@ -178,7 +177,7 @@ def _row(document: Document, search: str) -> dict[str, Any]:
 
 
 def _excerpt(text: str, search: str) -> list[str] | None:
-    """Return the text before, of and after the first match, cut short, if there is one."""
+    """Return the first match with some text before and after it, or None."""
     found = re.search(re.escape(search), text, re.IGNORECASE)
     if found is None:
         return None

@@ -43,7 +43,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A request as it arrived. `connection` is the port it came from."""
+    """A request as it arrived. `connection` is the client's port."""
 
     method: str
     path: str
@@ -57,10 +57,10 @@ Faults = Iterator[Fault | None] | Callable[[SeenRequest], Fault | None]
 class LocalDust:
     """Dust's document API on a loopback port; port 0 takes a free one.
 
-    As a context manager it serves from a thread of its own. `requests` is what arrived. `faults`
-    says what goes wrong: each request takes the next of an iterator, or what a function of the
-    request returns; None lets it through. `gate`, if set, is waited for before a request is dealt
-    with. An answer leaves `latency_s` after its request came, or later.
+    As a context manager it serves from its own thread. `requests` holds the requests that arrived.
+    `faults` is an iterator with a fault for each request, or a function that returns the fault for
+    a request; None means that nothing goes wrong. `gate`, if set, is awaited before each request is
+    handled. Each response is sent `latency_s` after its request arrived, or later.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class LocalDust:
                 _refuse_other_names,
                 self._take_its_time,
                 self._see_and_fail,
-                self._answer_errors,
+                self._respond_to_errors,
                 self._authenticate,
             ],
         )
@@ -134,9 +134,9 @@ class LocalDust:
             documents = (
                 f"/api/v1/w/{{workspace}}/spaces/{{space}}/{route}/{{data_source}}/documents"
             )
-            app.router.add_get(documents, self._list, allow_head=False)
+            app.router.add_get(documents, self._list)
             app.router.add_post(documents + "/{id}", self._upsert)
-            app.router.add_get(documents + "/{id}", self._read, allow_head=False)
+            app.router.add_get(documents + "/{id}", self._read)
             app.router.add_delete(documents + "/{id}", self._delete)
         Page(self.store).add_routes(app.router)
         self._runner = web.AppRunner(
@@ -147,7 +147,7 @@ class LocalDust:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Stop serving, close every connection and drop the requests that hang."""
+        """Stop serving, close every connection and cancel pending requests."""
         if self._runner:
             await self._runner.cleanup()
         hanging = asyncio.all_tasks() - {asyncio.current_task()}
@@ -162,12 +162,12 @@ class LocalDust:
         if not self.latency_s or not request.path.startswith("/api/"):
             return await handler(request)
         until_s = time.monotonic() + self.latency_s
-        answer = await handler(request)
-        # The event loop's own timer is up to 2 ms late: the rest is waited for awake.
+        response = await handler(request)
+        # The event loop's timer is up to 2 ms late, so it polls for the rest.
         await asyncio.sleep(until_s - time.monotonic() - 0.002)
         while time.monotonic() < until_s:
             await asyncio.sleep(0)
-        return answer
+        return response
 
     @web.middleware
     async def _see_and_fail(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -182,12 +182,14 @@ class LocalDust:
         fault = self.faults(seen) if callable(self.faults) else next(self.faults, None)
         if fault is None:
             return await handler(request)
-        answer = await handler(request) if fault.needs_dust else None
+        response = await handler(request) if fault.needs_dust else None
         await asyncio.sleep(fault.delay_s)
-        return await fail(request, fault, answer)
+        return await fail(request, fault, response)
 
     @web.middleware
-    async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _respond_to_errors(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         try:
             return await handler(request)
         except DustRefusal as refusal:
@@ -205,8 +207,8 @@ class LocalDust:
             )
         return await handler(request)
 
-    async def _date(self, _request: web.Request, answer: web.StreamResponse) -> None:
-        answer.headers["Date"] = formatdate(self.store.options.now_ms() / 1000, usegmt=True)
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self.store.options.now_ms() / 1000, usegmt=True)
 
     # Dust's routes.
 
@@ -236,7 +238,7 @@ class LocalDust:
 
 @web.middleware
 async def _refuse_other_names(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Serve loopback names only: a website can point a name of its own here (DNS rebinding)."""
+    """Serve loopback names only: a website can point its own name here (DNS rebinding)."""
     if _LOOPBACK.fullmatch(request.headers.get("Host", "")):
         return await handler(request)
     return web.Response(status=421, text="421 Misdirected Request: ask for localhost.")
@@ -261,13 +263,13 @@ def _connection(request: web.Request) -> int:
 
 
 async def _sent_json(request: web.Request) -> Any:
-    """Return the body, which Dust reads only when it is declared to be JSON."""
+    """Return the body. Dust reads it only when it is declared to be JSON."""
     if request.content_type != "application/json":
         return {}
     try:
         return orjson.loads(await request.read())
     except orjson.JSONDecodeError:
-        raise DustRefusal(400, "invalid_request_error", "Malformed JSON in request body") from None
+        raise DustRefusal("invalid_request_error", "Malformed JSON in request body") from None
 
 
 def _json(content: Any, status: int = 200) -> web.Response:

@@ -1,4 +1,4 @@
-"""What Dust does with a request, apart from HTTP: who may, what is refused, what is kept."""
+"""What Dust does with a request, apart from HTTP: rights, limits, and what it stores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import ada_url
 
-from integration_tests.local_dust import answers
+from integration_tests.local_dust import responses
 from integration_tests.local_dust.activity import Activity
 from integration_tests.local_dust.documents import (
     Document,
@@ -39,16 +39,37 @@ _UPSERT_FIELDS: dict[str, tuple[type, ...]] = {
 }
 
 
-class DustRefusal(Exception):  # noqa: N818 - it is an answer
-    """An answer with Dust's error envelope; `data_source_error` is what its engine said, if any."""
+_REFUSALS = {
+    "not_authenticated": (401, "The request does not have valid authentication credentials."),
+    "malformed_authorization_header_error": (401, "Malformed Authorization header"),
+    "invalid_api_key_error": (401, "The API key provided is invalid or disabled."),
+    "workspace_not_found": (404, "The workspace was not found."),
+    "workspace_can_use_product_required_error": (
+        403,
+        "Your current plan does not allow API access.",
+    ),
+    "workspace_auth_error": (401, "The API key does not belong to this workspace."),
+    "data_source_not_found": (404, "The data source you requested was not found."),
+    "space_not_found": (404, "The space you're trying to access was not found"),
+    "data_source_auth_error": (403, "You are not allowed to update data in this data source."),
+    "data_source_quota_error": (403, "Data sources document upload size is limited."),
+    "workspace_quota_error": (403, "You've exceeded your plan limit."),
+    "data_source_error": (400, "There was an error retrieving the data source document."),
+    "internal_server_error": (500, "There was an error upserting the document."),
+    "invalid_request_error": (400, ""),
+    "rate_limit_error": (429, ""),
+}
+"""Status and usual message of each type of error."""
 
-    def __init__(
-        self, status: int, type_: str, message: str, *, data_source_error: Any = None
-    ) -> None:
+
+class DustRefusal(Exception):  # noqa: N818 - it is a response
+    """A response with Dust's error envelope, and with the `data_source_error` of its engine."""
+
+    def __init__(self, type_: str, message: str = "", *, data_source_error: Any = None) -> None:
         super().__init__(type_)
-        self.status = status
         self.type = type_
-        self.body = {"error": {"type": type_, "message": message}}
+        self.status, usual_message = _REFUSALS[type_]
+        self.body = {"error": {"type": type_, "message": message or usual_message}}
         if data_source_error:
             self.body["error"]["data_source_error"] = data_source_error
 
@@ -71,35 +92,21 @@ class DustStore:
         self._upserts_s: dict[str, deque[float]] = defaultdict(deque)
 
     def authenticate(self, authorization: str | None, workspace_id: str) -> ApiKey:
-        """Return the key of an Authorization header, when it is one of the workspace."""
+        """Return the key in an Authorization header, if it belongs to the workspace."""
         if authorization is None:
-            raise DustRefusal(
-                401,
-                "not_authenticated",
-                "The request does not have valid authentication credentials.",
-            )
+            raise DustRefusal("not_authenticated")
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip().startswith("sk-"):
-            raise DustRefusal(
-                401, "malformed_authorization_header_error", "Malformed Authorization header"
-            )
+            raise DustRefusal("malformed_authorization_header_error")
         key = self.options.api_keys.get(secret.strip())
         if key is None:
-            raise DustRefusal(
-                401, "invalid_api_key_error", "The API key provided is invalid or disabled."
-            )
+            raise DustRefusal("invalid_api_key_error")
         if workspace_id not in {source.workspace_id for source in self.options.data_sources}:
-            raise DustRefusal(404, "workspace_not_found", "The workspace was not found.")
+            raise DustRefusal("workspace_not_found")
         if workspace_id in self.options.workspaces_without_api:
-            raise DustRefusal(
-                403,
-                "workspace_can_use_product_required_error",
-                "Your current plan does not allow API access.",
-            )
+            raise DustRefusal("workspace_can_use_product_required_error")
         if key.workspace_id != workspace_id:
-            raise DustRefusal(
-                401, "workspace_auth_error", "The API key does not belong to this workspace."
-            )
+            raise DustRefusal("workspace_auth_error")
         return key
 
     def data_source(self, key: ApiKey, space_id: str, data_source_id: str) -> DataSource:
@@ -108,43 +115,31 @@ class DustStore:
         for source in self.options.data_sources:
             if (source.workspace_id, source.space_id, source.id) == ids and key.can_read:
                 if source.is_of_conversations:
-                    raise DustRefusal(
-                        404,
-                        "space_not_found",
-                        "The space you're trying to access was not found",
-                    )
+                    raise DustRefusal("space_not_found")
                 return source
-        raise DustRefusal(
-            404, "data_source_not_found", "The data source you requested was not found."
-        )
+        raise DustRefusal("data_source_not_found")
 
     def list_documents(
         self, source: DataSource, limit: int, offset: int, ids: list[str]
     ) -> dict[str, Any]:
-        """Return the answer to a list; `total` counts what the ids leave out, too."""
+        """Return the response to a list. `total` counts all documents, whatever the ids."""
         documents = self.documents[source]
-        page = [answers.listed(document) for document in documents.page(limit, offset, ids)]
+        page = [responses.listed(document) for document in documents.page(limit, offset, ids)]
         return {"documents": page, "total": len(documents)}
 
     def read(self, source: DataSource, id_: str) -> dict[str, Any]:
-        """Return the answer to a read, with the whole text."""
+        """Return the response to a read, with the whole text."""
         document = self.documents[source].get(id_)
         if document is None:
-            raise DustRefusal(
-                400,
-                "data_source_error",
-                "There was an error retrieving the data source document.",
-                data_source_error={
-                    "code": "data_source_document_not_found",
-                    "message": f"No document found for id `{id_}`",
-                },
-            )
-        return {"document": answers.read(document)}
+            message = f"No document found for id `{id_}`"
+            error = {"code": "data_source_document_not_found", "message": message}
+            raise DustRefusal("data_source_error", data_source_error=error)
+        return {"document": responses.read(document)}
 
     def delete(
         self, source: DataSource, key: ApiKey, id_: str, connection: int = 0
     ) -> dict[str, Any]:
-        """Drop a document, if it is there, and return the answer."""
+        """Delete a document if there is one, and return the response."""
         _validate_rights(source, key)
         if self.documents[source].pop(id_, None):
             self.last_syncs[source].note_delete(connection, self.options.now_ms())
@@ -159,9 +154,9 @@ class DustStore:
         body: dict[str, Any],
         connection: int = 0,
     ) -> dict[str, Any]:
-        """Keep a document whose body has passed `validate_body`, and return the answer.
+        """Store a document whose body has passed `validate_body`, and return the response.
 
-        The checks come in Dust's order. What Dust would only put in a queue is kept at once.
+        The checks are in Dust's order. An asynchronous upsert is stored at once, too.
         """
         _validate_rights(source, key)
         self.last_syncs[source].note_upsert(connection, self.options.now_ms())
@@ -183,13 +178,13 @@ class DustStore:
         _validate_for_index(document)
         if body.get("async"):
             return {"document": {"document_id": id_}}
-        show = answers.light if body.get("light_document_output") else answers.whole
-        return {"document": show(document), "data_source": answers.data_source(source)}
+        show = responses.light if body.get("light_document_output") else responses.whole
+        return {"document": show(document), "data_source": responses.data_source(source)}
 
     def put(
         self, source: DataSource, id_: str, body: dict[str, Any], system_tags: Iterable[str] = ()
     ) -> None:
-        """Keep a document as Dust itself would write it: no right, limit or rule is checked."""
+        """Store a document without checking rights, limits or rules."""
         self.documents[source][id_] = stored_document(source, id_, body, self.options, system_tags)
 
     def _tags(self, source: DataSource, id_: str) -> list[str]:
@@ -203,12 +198,9 @@ class DustStore:
             taken_s.popleft()
         if len(taken_s) >= self.options.upserts_per_window:
             self.activity[workspace_id].count("refusal")
-            raise DustRefusal(
-                429,
-                "rate_limit_error",
-                f"You have reached the maximum number of {self.options.upserts_per_window} "
-                "upserts per minute.",
-            )
+            most = self.options.upserts_per_window
+            message = f"You have reached the maximum number of {most} upserts per minute."
+            raise DustRefusal("rate_limit_error", message)
         taken_s.append(now_s)
         self.activity[workspace_id].count("upsert")
 
@@ -216,13 +208,11 @@ class DustStore:
         if text is None:
             raise _invalid_request("Invalid request body, `text` or `section` must be provided.")
         if utf16_units(text) > self.options.max_text_utf16_units:
-            raise DustRefusal(
-                403, "data_source_quota_error", "Data sources document upload size is limited."
-            )
+            raise DustRefusal("data_source_quota_error")
         limit = self.options.max_documents
         stored = self.documents[source]
         if limit is not None and id_ not in stored and len(stored) >= limit:
-            raise DustRefusal(403, "workspace_quota_error", "You've exceeded your plan limit.")
+            raise DustRefusal("workspace_quota_error")
 
 
 def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
@@ -238,7 +228,7 @@ def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
 
 
 def validate_body(body: Any) -> dict[str, Any]:
-    """Return the upsert body when it has the shape that Dust's schema asks for."""
+    """Return the body of an upsert, if it matches Dust's schema."""
     if not isinstance(body, dict):
         raise _invalid_request("Invalid request body: Expected object.")
     for name, kinds in _UPSERT_FIELDS.items():
@@ -257,15 +247,10 @@ def utf16_units(text: str) -> int:
 
 def _validate_rights(source: DataSource, key: ApiKey) -> None:
     if source.is_managed:
-        raise DustRefusal(
-            403, "data_source_auth_error", "You cannot write to a managed data source."
-        )
+        message = "You cannot write to a managed data source."
+        raise DustRefusal("data_source_auth_error", message)
     if not key.can_write:
-        raise DustRefusal(
-            403,
-            "data_source_auth_error",
-            "You are not allowed to update data in this data source.",
-        )
+        raise DustRefusal("data_source_auth_error")
 
 
 def _standardised_url(text: str) -> str:
@@ -297,7 +282,7 @@ def _validate_tags(tags: list[str]) -> None:
 
 
 def _validate_for_engine(document: Document) -> None:
-    """Refuse what Dust's own checks let through to its engine and database."""
+    """Refuse what only Dust's engine and database refuse."""
     if document["timestamp"] > MAX_TIMESTAMP_MS:
         raise _engine_error("timestamp: number out of range")
     texts = (document["document_id"], document["title"], *document["tags"])
@@ -306,22 +291,16 @@ def _validate_for_engine(document: Document) -> None:
 
 
 def _validate_for_index(document: Document) -> None:
-    """Refuse what the search index does not take: by then the document is stored."""
+    """Refuse what the search index refuses. By then the document is stored."""
     if len(document["document_id"].encode()) > MAX_ID_BYTES:
         raise _engine_error("Failed to index node: id is too long")
 
 
 def _engine_error(what: str) -> DustRefusal:
-    return DustRefusal(
-        500,
-        "internal_server_error",
-        "There was an error upserting the document.",
-        data_source_error={
-            "code": "internal_server_error",
-            "message": f"Failed to upsert document (error: {what})",
-        },
-    )
+    message = f"Failed to upsert document (error: {what})"
+    error = {"code": "internal_server_error", "message": message}
+    return DustRefusal("internal_server_error", data_source_error=error)
 
 
 def _invalid_request(message: str) -> DustRefusal:
-    return DustRefusal(400, "invalid_request_error", message)
+    return DustRefusal("invalid_request_error", message)

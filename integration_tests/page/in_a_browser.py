@@ -22,16 +22,6 @@ from integration_tests.connector.messages import USERS, catalog, record, stream
 from integration_tests.local_dust import DataSource, LocalDust, Options
 from integration_tests.sample import MESSAGES, read_catalog
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE_WIDTH = 320
 
 
@@ -39,7 +29,9 @@ PHONE_WIDTH = 320
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, with an empty profile."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -128,6 +120,8 @@ def test_a_search_finds_ids_titles_and_texts_and_shows_where(page: Page, dust: L
 
 def test_the_commands_of_the_empty_page_sync_into_it(page: Page, dust: LocalDust) -> None:
     visit(page, dust)
+    # The settings of the sample have this port.
+    assert "--config config.json " in page.evaluate("sampleSync('8899')")
     commands = page.locator("#nothing pre").inner_text()
     assert str(dust.port) in commands
     script = commands.replace("../../.venv/bin/python", sys.executable)
@@ -135,61 +129,32 @@ def test_the_commands_of_the_empty_page_sync_into_it(page: Page, dust: LocalDust
     expect(page.locator("#summary")).to_have_text("1 to 50 of 110 documents, newest first")
 
 
-def test_on_the_usual_port_the_commands_use_the_settings_as_they_are(
+def test_a_stream_narrows_the_list_and_its_tags_are_not_repeated(
     page: Page, dust: LocalDust
 ) -> None:
-    visit(page, dust)
-    assert "--config config.json " in page.evaluate("sampleSync('8899')")
-
-
-def test_a_stream_narrows_the_list(page: Page, dust: LocalDust) -> None:
     dust.put("a", tags=["airbyte:stream:users"])
-    dust.put("b", tags=["airbyte:stream:users", "airbyte:namespace:shop"])
+    dust.put("b", tags=["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
     dust.put("c", tags=["airbyte:stream:orders"])
     visit(page, dust)
     streams = page.locator("#streams a")
-    assert streams.all_inner_texts() == [
-        "All documents\n3",
-        "orders\n1",
-        "users\n1",
-        "shop / users\n1",
-    ]
+    shown = ["All documents\n3", "orders\n1", "users\n1", "shop / users\n1"]
+    assert streams.all_inner_texts() == shown
     streams.nth(3).click()
     expect(page.locator("#rows .id")).to_have_text(["b"])
+    expect(page.locator("#rows .tag")).to_have_text(["by hand"])
     page.go_back()
     expect(page.locator("#rows .id")).to_have_count(3)
+    expect(page.locator("#rows .tag")).to_have_count(5)
 
 
-def test_tags_of_the_chosen_stream_are_not_repeated(page: Page, dust: LocalDust) -> None:
-    dust.put("a", tags=["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
-    visit(page, dust)
-    tags = page.locator("#rows .tag")
-    expect(tags).to_have_text(["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
-    page.locator("#streams a").nth(1).click()
-    expect(tags).to_have_text(["by hand"])
-
-
-def test_each_row_has_the_timestamp_and_when_the_document_was_stored(page: Page) -> None:
-    with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
-        dust.put("a", timestamp=1736361003000)
-        dust.put("b", timestamp=1736361003000)
-        visit(page, dust)
-        timestamp, stored = "Timestamp Jan 8, 2025, 6:30:03 PM", "Stored Jan 8, 2025, 7:45:59 PM"
-        expect(page.locator("#rows .times")).to_have_text([timestamp + stored] * 2)
-
-
-def test_a_document_tells_its_timestamp_and_when_it_was_stored(page: Page) -> None:
+def test_a_row_and_a_document_have_the_timestamp_and_when_it_was_stored(page: Page) -> None:
     with LocalDust(Options(now_ms=lambda: 1736365559000)) as dust:
         dust.put("a", timestamp=1736361003000)
         visit(page, dust, "#id=a")
+        timestamp, stored = "Jan 8, 2025, 6:30:03 PM", "Jan 8, 2025, 7:45:59 PM"
+        expect(page.locator("#rows .times")).to_have_text(f"Timestamp {timestamp}Stored {stored}")
         facts = page.locator("#document dl").first
-        expect(facts).to_contain_text("TimestampJan 8, 2025, 6:30:03 PM")
-        expect(facts).to_contain_text("StoredJan 8, 2025, 7:45:59 PM")
-
-
-def test_the_page_says_that_it_is_a_stand_in(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    expect(page.locator("header")).to_contain_text("A stand-in for Dust on this machine.")
+        expect(facts).to_contain_text(f"Timestamp{timestamp}Stored{stored}")
 
 
 MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
@@ -234,54 +199,19 @@ def test_only_web_addresses_are_links_and_they_tell_nothing_of_where_they_are(
     assert link.inner_text() == "example.com"
 
 
-@pytest.mark.parametrize(
-    "markup",
-    [
-        "document.body.innerHTML = '<b>x</b>'",
-        "document.write('<b>x</b>')",
-        "document.createElement('script').text = '1'",
-    ],
-)
-def test_the_browser_refuses_to_make_markup_or_a_script_of_text(
-    browser: Browser, dust: LocalDust, markup: str
-) -> None:
-    """The policy holds where the page's script should ever forget to."""
-    page = browser.new_page()
-    visit(page, dust)
-    outcome = page.evaluate(
-        "code => { try { new Function(code)(); return 'ran' } catch (e) { return e.name } }",
-        markup,
-    )
-    assert outcome != "ran"
-    page.context.close()
-
-
-def test_a_text_that_looks_like_the_layout_is_not_lost(page: Page, dust: LocalDust) -> None:
-    """Neither brackets, nor what looks like a name, nor a line separator within a string."""
-    record = {"a": "}", "]": "{", "b": ["]", '"c": 1', "d\u2028e,"], 'f": g': "h"}
-    dust.put("a", text=json.dumps(record, indent=2, ensure_ascii=False))
-    visit(page, dust, "#id=a")
-    assert shown_fields(page) == list(expected_fields(record))
-
-
 def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: LocalDust) -> None:
+    """Also with texts that look like the layout, and with a line separator in a text."""
     text = (
         '{\n  "b": 10.50,\n  "2": 12345678901234567890,\n  "1": "one\\ntwo",\n  "e": {},\n'
-        '  "deep": [\n    [\n      true,\n      null\n    ]\n  ]\n}'
+        '  "deep": [\n    [\n      true,\n      null\n    ]\n  ],\n'
+        '  "a": "}",\n  "]": "{",\n  "c": [\n    "]",\n    "\\"c\\": 1",\n    "d\u2028e,"\n  ],\n'
+        '  "f\\": g": "h"\n}'
     )
     dust.put("a", text=text)
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("a")
-    assert shown_fields(page) == [
-        ("b", "10.50"),
-        ("2", "12345678901234567890"),
-        ("1", "one\ntwo"),
-        ("e", "{}"),
-        ("deep", ""),
-        ("•", ""),
-        ("•", "true"),
-        ("•", "null"),
-    ]
+    record = json.loads(text, parse_int=str, parse_float=str)
+    assert shown_fields(page) == list(expected_fields(record))
     page.get_by_text("As an agent reads it").click()
     assert page.locator("#document pre").inner_text() == text
 
@@ -337,13 +267,17 @@ def test_the_plot_says_what_it_counts(page: Page) -> None:
         expect(page.locator("figure")).to_contain_text("so a burst appears as a block.")
         expect(page.locator("figure")).to_contain_text("The other two counts cover 5 minutes.")
         expect(page.locator("#plot .limit")).to_have_count(1)
+        expect(page.locator("#plot .deletes")).to_have_count(0)
+        dust.store.activity[dust.config["workspace_id"]].count("delete")
+        expect(page.locator("#plot .deletes")).to_have_count(1)
+        expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_the_plot_says_that_the_rate_limit_is_off(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    expect(page.locator("figure")).to_contain_text("The rate limit is off.")
     for _ in range(3):
         dust.store.activity[dust.config["workspace_id"]].count("upsert")
+    visit(page, dust)
+    expect(page.locator("figure")).to_contain_text("The rate limit is off.")
     expect(page.locator("#legend")).to_contain_text("3 upserts in the last 60 s")
     expect(page.locator("#scale")).to_have_text("3")
     expect(page.locator("#plot .limit")).to_have_count(0)
@@ -358,14 +292,6 @@ def test_the_page_says_what_the_last_sync_did(page: Page, dust: LocalDust) -> No
     shown = page.locator("#last-sync")
     expect(shown).to_contain_text("Last sync, started ")
     expect(shown).to_contain_text("1 document sent, 1 left as they were, 0 deleted")
-
-
-def test_the_plot_shows_deletes(page: Page, dust: LocalDust) -> None:
-    visit(page, dust)
-    assert page.locator("#plot .deletes").count() == 0
-    dust.store.activity[dust.config["workspace_id"]].count("delete")
-    expect(page.locator("#plot .deletes")).to_have_count(1)
-    expect(page.locator("#legend")).to_contain_text("1 document deleted")
 
 
 def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
@@ -453,24 +379,22 @@ def test_the_first_document_is_on_the_first_screen_of_a_phone(page: Page, dust: 
     expect(page.locator("#plot")).to_be_in_viewport(ratio=1)
 
 
-@pytest.mark.parametrize("width", [375, 1280])
-def test_the_chosen_stream_begins_under_the_heading(
-    page: Page, dust: LocalDust, width: int
-) -> None:
-    page.set_viewport_size({"width": width, "height": 812})
-    visit(page, dust)
+def is_under_the_heading(page: Page) -> bool:
+    """Return whether the first stream begins where the heading of the streams does."""
     shown = page.locator("#streams-heading, #streams [aria-current]")
-    lefts = shown.evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
-    assert len(lefts) == 2
-    assert len(set(lefts)) == 1
+    heading, first = shown.evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    return bool(heading == first)
 
 
-def test_the_strip_of_streams_fades_where_it_goes_on(page: Page, dust: LocalDust) -> None:
-    """On a phone. Scrolled to its end, its last stream is clear of the fade."""
+def test_on_a_phone_the_strip_of_streams_fades_where_it_goes_on(
+    page: Page, dust: LocalDust
+) -> None:
+    """Scrolled to its end, its last stream is clear of the fade."""
     for number in range(9):
         dust.put(f"{number}", tags=[f"airbyte:stream:stream {number}"])
     page.set_viewport_size({"width": 375, "height": 812})
     visit(page, dust)
+    assert is_under_the_heading(page)
     strip = page.locator("#streams")
     mask = strip.evaluate("strip => getComputedStyle(strip).maskImage")
     assert mask == "linear-gradient(to left, rgba(0, 0, 0, 0), rgb(0, 0, 0) 64px)"
@@ -480,45 +404,19 @@ def test_the_strip_of_streams_fades_where_it_goes_on(page: Page, dust: LocalDust
     assert last < right - 63
 
 
-# Of each element with text of its own: its text and the ratio of its colours, as WCAG 2 counts it.
-CONTRASTS = """() => {
-  const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => {
-    pixel.clearRect(0, 0, 1, 1);
-    pixel.fillStyle = colour;
-    pixel.fillRect(0, 0, 1, 1);
-    return [...pixel.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (element) => {
-    const colour = rgba(getComputedStyle(element).backgroundColor);
-    return colour[3] || !element.parentElement ? colour : ground(element.parentElement);
-  };
-  return [...document.querySelectorAll("body *")]
-    .filter((one) => one.checkVisibility())
-    .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
-    .map((one) => {
-      const both = [rgba(getComputedStyle(one).color), ground(one)].map(luminance);
-      return [one.textContent, (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05)];
-    });
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_each_word_stands_out_from_its_ground(page: Page, dust: LocalDust, scheme: Any) -> None:
-    """At least 4.5 to 1, which WCAG 2 asks for at level AA."""
-    text = '{\n  "number": 1,\n  "word": "find me"\n}'
-    dust.put("a", tags=["x"], text=text, source_url="https://example.com")
-    page.emulate_media(color_scheme=scheme)
-    visit(page, dust, "#search=find&id=a")
-    expect(page.locator("mark")).to_be_visible()
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) > 20
-    assert [(shown, ratio) for shown, ratio in contrasts if ratio < 4.5] == []
+@pytest.mark.parametrize("width", [1024, 1280])
+def test_streams_and_their_counts_fit_beside_the_documents(
+    page: Page, dust: LocalDust, width: int
+) -> None:
+    for number in range(1000):
+        dust.put(f"n{number}", tags=["airbyte:stream:users"])
+    page.set_viewport_size({"width": width, "height": 800})
+    visit(page, dust)
+    assert is_under_the_heading(page)
+    boxes = page.locator("nav, #streams, #streams .number")
+    assert boxes.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    heights = page.locator("#streams a").evaluate_all("all => all.map(one => one.offsetHeight)")
+    assert len(set(heights)) == 1
 
 
 def test_several_data_sources_are_chosen_from(page: Page) -> None:
@@ -554,17 +452,3 @@ def test_the_page_says_when_dust_is_gone_and_goes_on_when_it_is_back(browser: Br
         expect(page.locator("#trouble")).to_be_hidden()
         expect(page.locator("#rows .id")).to_have_text(["a"])
     page.context.close()
-
-
-@pytest.mark.parametrize("width", [1024, 1200, 1280])
-def test_streams_and_their_counts_fit_beside_the_documents(
-    page: Page, dust: LocalDust, width: int
-) -> None:
-    for number in range(1000):
-        dust.put(f"n{number}", tags=["airbyte:stream:users"])
-    page.set_viewport_size({"width": width, "height": 800})
-    visit(page, dust)
-    boxes = page.locator("nav, #streams, #streams .number")
-    assert boxes.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
-    heights = page.locator("#streams a").evaluate_all("all => all.map(one => one.offsetHeight)")
-    assert len(set(heights)) == 1

@@ -1,73 +1,73 @@
-"""A source whose records are the same in each run: a declarative one, over HTTP on this machine."""
+#!/usr/bin/env python3
+"""A source whose records are the same in each run: users with a key in a namespace, notes without.
+
+It needs no packages. PyAirbyte runs it as a program, with a command and its options.
+"""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import sys
 from typing import Any
 
-USERS = [{"id": id_, "name": f"User {id_}", "is_active": id_ % 3 > 0} for id_ in range(2000)]
-
-
-class _Users(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = json.dumps(USERS).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing of each request."""
-
-
-@contextmanager
-def static_source() -> Iterator[dict[str, Any]]:
-    """Serve the USERS, and yield what `airbyte.get_source` takes to read them."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Users) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {
-            "name": "source-static",
-            "config": {},
-            "source_manifest": _manifest(f"http://127.0.0.1:{server.server_port}"),
-        }
-        server.shutdown()
-
-
-def _manifest(url: str) -> dict[str, Any]:
-    properties = {
-        "id": {"type": "integer"},
-        "name": {"type": "string"},
-        "is_active": {"type": "boolean"},
-    }
-    users = {
-        "type": "DeclarativeStream",
-        "name": "users",
-        "primary_key": ["id"],
-        "schema_loader": {
-            "type": "InlineSchemaLoader",
-            "schema": {"type": "object", "properties": properties},
+STREAMS = {
+    "users": {
+        "namespace": "shop",
+        "source_defined_primary_key": [["id"]],
+        "json_schema": {
+            "type": "object",
+            "properties": {"id": {"type": "integer"}, "is_active": {"type": "boolean"}},
         },
-        "retriever": {
-            "type": "SimpleRetriever",
-            "requester": {"type": "HttpRequester", "url_base": url, "path": "users"},
-            "record_selector": {
-                "type": "RecordSelector",
-                "extractor": {"type": "DpathExtractor", "field_path": []},
-            },
+    },
+    "notes": {
+        "json_schema": {
+            "type": "object",
+            "properties": {"id": {"type": "integer"}, "text": {"type": "string"}},
         },
-    }
-    return {
-        "version": "6.0.0",
-        "type": "DeclarativeSource",
-        "check": {"type": "CheckStream", "stream_names": ["users"]},
-        "streams": [users],
-        "spec": {
-            "type": "Spec",
-            "connection_specification": {"type": "object", "properties": {}},
-        },
-    }
+    },
+}
+RECORDS: dict[str, list[dict[str, Any]]] = {
+    "users": [{"id": id_, "is_active": id_ % 3 > 0} for id_ in range(1500)],
+    "notes": [{"id": id_, "text": f"Note {id_}"} for id_ in range(500)],
+}
+
+
+def main() -> None:
+    """Say what the command asks for, a message a line."""
+    match sys.argv[1]:
+        case "spec":
+            say("SPEC", spec={"connectionSpecification": {"type": "object", "properties": {}}})
+        case "check":
+            say("CONNECTION_STATUS", connectionStatus={"status": "SUCCEEDED"})
+        case "discover":
+            modes = {"supported_sync_modes": ["full_refresh"]}
+            streams = [{"name": name, **modes, **stream} for name, stream in STREAMS.items()]
+            say("CATALOG", catalog={"streams": streams})
+        case "read":
+            with open(sys.argv[sys.argv.index("--catalog") + 1], encoding="utf-8") as file:  # noqa: PTH123
+                configured = json.load(file)["streams"]
+            for stream in configured:
+                read(stream["stream"]["name"])
+
+
+def read(name: str) -> None:
+    """Say the records of a stream, its state and that it is complete."""
+    namespace = STREAMS[name].get("namespace")
+    descriptor = {"name": name, "namespace": namespace}
+    for data in RECORDS[name]:
+        record = {"stream": name, "namespace": namespace, "data": data}
+        say("RECORD", record={**record, "emitted_at": 1736365559000})
+    done = {"stream_descriptor": descriptor, "stream_state": {"__ab_no_cursor_state_message": True}}
+    say("STATE", state={"type": "STREAM", "stream": done})
+    status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
+    trace = {"type": "STREAM_STATUS", "emitted_at": 1736365559000, "stream_status": status}
+    say("TRACE", trace=trace)
+
+
+def say(type_: str, **content: object) -> None:
+    """Print a message."""
+    print(json.dumps({"type": type_, **content}))
+
+
+if __name__ == "__main__":
+    main()

@@ -59,12 +59,8 @@ def _port_to_keep() -> int | None:
     parser = argparse.ArgumentParser(
         prog="python -m integration_tests.sample", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument(
-        "--keep",
-        type=int,
-        metavar="PORT",
-        help="serve on this port, and go on until interrupted",
-    )
+    until = "serve on this port until interrupted"
+    parser.add_argument("--keep", type=int, metavar="PORT", help=until)
     port: int | None = parser.parse_args().keep
     return port
 
@@ -76,9 +72,7 @@ def _sync_two_days(dust: LocalDust) -> None:
     )
     source = first_day()
     _sync(dust, source, generation=1)
-    print(
-        f"\nNow {len(CHANGED)} records change in the source, and {len(GONE)} are deleted from it."
-    )
+    print(f"\nIn the source, {len(CHANGED)} records are now changed and {len(GONE)} are deleted.")
     changes = _sync(dust, next_day(source), generation=2)
     if changes.unchanged < changes.sent:
         sys.exit("FAILED: records were sent again although they had not changed.")
@@ -88,10 +82,7 @@ def _sync_two_days(dust: LocalDust) -> None:
 def _wait_for_interrupt(url: str) -> None:
     try:
         print(f"\n{url} shows the documents until you press Ctrl-C.")
-        print(
-            f"Search for {NEW_EMAIL} there to see the records that changed.",
-            flush=True,
-        )
+        print(f"Search for {NEW_EMAIL} there to see the records that changed.", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         print("\nStopped.")
@@ -114,12 +105,8 @@ def _sync(dust: LocalDust, source: list[Message], generation: int) -> _Changes:
     """Sync all that the source sends, compare, and return what changed in Dust."""
     print(f"\nSync {generation}, {len(records_of(source)):,} records: ", end="", flush=True)
     before = dict(dust.documents)
-    run = connector.write(
-        dust.config,
-        platform_catalog(generation),
-        platform_lines(source),
-        WORKER_JOB_ATTEMPT="0",
-    )
+    catalog, lines = platform_catalog(generation), platform_lines(source)
+    run = connector.write(dust.config, catalog, lines, WORKER_JOB_ATTEMPT="0")
     changes = _changes(before, dust.documents)
     print(f"{changes}.")
     for warning in run.logs("WARN"):
@@ -144,13 +131,9 @@ def _require_success(run: Run) -> None:
 
 def _compare(dust: LocalDust, source: list[Message], run: Run) -> None:
     records = records_of(source)
-    different = differences(dust.documents, records)
-    if different:
+    if different := differences(dust.documents, records):
         named = "\n".join(different[:_MOST_NAMED])
-        sys.exit(
-            f"FAILED: Dust and the source differ in {len(different):,} records. "
-            f"For example:\n{named}"
-        )
+        sys.exit(f"FAILED: Dust and the source differ in {len(different):,} records:\n{named}")
     if run.states != states_of(source):
         sys.exit("FAILED: not all STATE messages came back as they were sent.")
     print(

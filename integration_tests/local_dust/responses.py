@@ -1,4 +1,4 @@
-"""What Dust's answers show of a document and its data source.
+"""What Dust's responses show of a document and its data source.
 
 Source: dust-tt/dust, `core/src/api/data_sources.rs`; the schemas of the npm client
 `@dust-tt/client`.
@@ -17,13 +17,13 @@ _TOKENS_PER_CHUNK = 512
 
 
 def light(document: Document) -> dict[str, Any]:
-    """Return what `light_document_output` leaves of the answer to an upsert: no id among it."""
+    """Return the response to an upsert with `light_document_output`, which has no id."""
     shown = {name: document[name] for name in ("hash", "text_size", "chunk_count")}
     return {**shown, "token_count": _token_count(document), "created": document["created"]}
 
 
 def whole(document: Document) -> dict[str, Any]:
-    """Return the answer to an upsert: the text is in the chunks, here in one, with its vector."""
+    """Return the response to an upsert. Its chunks, here one, hold the text and a vector."""
     text = document["text"]
     chunk = {
         "text": text,
@@ -47,7 +47,7 @@ def read(document: Document) -> dict[str, Any]:
 
 
 def data_source(source: DataSource) -> dict[str, Any]:
-    """Return the data source that comes with the answer to an upsert."""
+    """Return the data source as the response to an upsert shows it."""
     return {
         "id": 1,
         "sId": source.id,

@@ -169,18 +169,6 @@ def test_the_text_parses_back_to_the_record_digit_for_digit(data: dict[str, Any]
     assert exact_json.dumps_indented(parsed(text)) == text
 
 
-@given(st.integers(1, 1500))
-@settings(max_examples=30)
-def test_a_record_of_any_depth_is_stored_or_fails_the_sync(depth: int) -> None:
-    value: list[Any] = []
-    for _ in range(depth - 1):
-        value = [value]
-    try:
-        assert document_of(USER_STREAM, {"id": value}).text.count("[") == depth
-    except InputError:
-        assert depth > 100
-
-
 odd_urls = st.one_of(
     anything,
     st.from_regex(r"https?:[/\\]{0,3}[^ ]{0,12}", fullmatch=True),

@@ -25,10 +25,6 @@ def with_fields(**fields: object) -> Document:
     return document_of(USERS, {"id": exact_json.Number("7"), **fields})
 
 
-def with_key(key: object) -> Document:
-    return document_of(USERS, {"id": key})
-
-
 def nested(depth: int) -> list[Any]:
     """Return lists within lists."""
     value: list[Any] = []
@@ -102,7 +98,6 @@ def test_a_record_that_nests_too_deeply_to_be_written_fails_the_sync() -> None:
         pytest.param('{\n  "é": "日本 😀"\n}', id="non-ascii"),
         pytest.param('{\n  "s": "\\ud800 and \\udfff"\n}', id="lone-surrogates"),
         pytest.param('{\n  "a": [],\n  "o": {},\n  "n": null,\n  "t": true\n}', id="empty"),
-        pytest.param("{}", id="no-data"),
     ],
 )
 def test_the_text_is_the_records_data_digit_for_digit(text: str) -> None:
@@ -172,7 +167,6 @@ def test_case_and_separators_of_title_fields_are_ignored(field: str) -> None:
     [
         pytest.param({"Full_Name": "Zoe", "fullName": "Ann"}, "Zoe", id="first-in-the-record"),
         pytest.param({"Name": " ", "NAME": 1, "name": "n", "title": "t"}, "n", id="first-text"),
-        pytest.param({"name": "", "title": " \n", "subject": "s"}, "s", id="skips-blank"),
         pytest.param({"name": "\x00\x1f\x7f", "title": "t"}, "t", id="skips-control-only"),
         pytest.param({"name": None, "title": ["x"], "label": "l"}, "l", id="skips-no-string"),
         pytest.param({"name": exact_json.Number("5")}, "users 7", id="skips-number"),
@@ -199,12 +193,10 @@ def test_the_title_is_the_first_text_that_is_not_blank(
     [
         pytest.param(USERS, '{"id": 7E+3}', "users 7000", id="key"),
         pytest.param(MEMBERS, '{"org": "a-b", "id": 7}', "members a-b 7", id="composite-key"),
-        pytest.param(USERS, '{"id": "a\\nb"}', "users a b", id="control-character-in-key"),
         pytest.param(replace(USERS, name="a\0b"), '{"id": 7}', "a b 7", id="control-in-the-name"),
         pytest.param(MEMBERS, '{"org": null, "id": 7}', "members 7", id="null-part-left-out"),
         pytest.param(replace(USERS, name="\n"), '{"id": ""}', "_--80aacf515b74b718", id="blank"),
         pytest.param(EVENTS, "{}", "events-44136fa355b3678a", id="no-key"),
-        pytest.param(USERS, '{"id": null}', "users-185486091df0b98c", id="null-key"),
         pytest.param(USERS, f'{{"id": "{"x" * 600}"}}', "users " + "x" * 506, id="long-key"),
     ],
 )
@@ -221,14 +213,12 @@ def test_without_such_a_field_the_title_is_the_key_else_the_document_id(
     "url",
     [
         pytest.param("http://a.example", id="http-without-path"),
-        pytest.param("HTTPS://A.example/x?y=1#z", id="upper-case"),
         pytest.param("https://a.example/?next=//b#//c", id="slashes-after-the-path"),
         pytest.param("https://bücher.example/ü", id="idn"),
         pytest.param("https:\\\\a.example\\x", id="backslashes-that-browsers-read-as-slashes"),
         pytest.param("https://a.example/" + "x" * 31_982, id="32000-characters"),
         pytest.param("https://docs.example.com/docs/api/x", id="api-deeper-in-the-path"),
         pytest.param("https://apis.example.com/apis/rest", id="nearly-an-api"),
-        pytest.param("https://a.example/restaurants/1", id="nearly-rest"),
     ],
 )
 def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
@@ -240,20 +230,16 @@ def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
     [
         pytest.param("", id="empty"),
         pytest.param("ftp://a.example/x", id="ftp"),
-        pytest.param("https://", id="no-host"),
         pytest.param("https://a.example//x", id="two-slashes-begin-the-path"),
-        pytest.param("https://a.example/x/..//y", id="two-slashes-after-dots"),
         pytest.param("https://1.2.3.256/", id="broken-ipv4"),
         pytest.param("https://a.example/\ud800", id="lone-surrogate"),
         pytest.param("https://a.example/" + "x" * 31_983, id="beyond-dusts-search-index"),
         pytest.param("https://a.example/" + "日" * 3_600, id="too-long-once-encoded"),
         # Dust's parser may not know these characters, and then refuses the whole document.
         pytest.param("https://\U0002ebf0.com/", id="host-beyond-the-basic-plane"),
-        pytest.param(None, id="null"),
         pytest.param(["https://a.example/"], id="list"),
         pytest.param(exact_json.Number("5"), id="number"),
         pytest.param("https://api.github.com/users/1", id="api-host"),
-        pytest.param("https://API.Example.com/users/1", id="api-host-in-capitals"),
         pytest.param("https://acme.zendesk.com/api/v2/tickets/35.json", id="api-path"),
         pytest.param("https://acme.atlassian.net/rest/api/3/issue/1", id="rest-path"),
     ],
@@ -360,7 +346,7 @@ def test_the_path_of_a_key_is_followed(path: tuple[str, ...], data: str) -> None
 
 
 def test_an_id_has_at_most_255_characters_and_is_cut_before_its_digest() -> None:
-    ids = [with_key("x" * length).id for length in (249, 250, 300)]
+    ids = [document_of(USERS, {"id": "x" * length}).id for length in (249, 250, 300)]
 
     assert ids == [
         "users-" + "x" * 249,

@@ -121,8 +121,8 @@ NINES = "9" * 255
         pytest.param("1e-253", "0." + "0" * 252 + "1", id="253-decimals"),
         pytest.param("1e-254 0." + "0" * 253 + "1", "1e-254", id="254-decimals"),
         pytest.param("-1e-253", "-1e-253", id="253-decimals-and-a-sign"),
-        pytest.param("1." + "1" * 253, "1." + "1" * 253, id="253-decimals-and-an-integer"),
-        pytest.param("1." + "1" * 254, "1" * 255 + "e-254", id="254-decimals-and-an-integer"),
+        pytest.param("11." + "1" * 252, "11." + "1" * 252, id="252-decimals-and-an-integer"),
+        pytest.param("11." + "1" * 253, "1" * 255 + "e-253", id="253-decimals-and-an-integer"),
     ],
 )
 def test_equal_numbers_have_one_plain_form(literals: str, plain: str) -> None:

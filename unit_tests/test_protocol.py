@@ -319,34 +319,21 @@ UTF_16 = "it looks like UTF-16, but messages must be UTF-8"
     ("line", "reason"),
     [
         pytest.param(with_record()[:-1], NOT_JSON, id="one-byte-short"),
-        pytest.param(b"{", NOT_JSON, id="one-byte"),
         pytest.param(with_record() + b"hunter2", NOT_JSON, id="more-after-it"),
-        pytest.param(with_record() + with_record(), NOT_JSON, id="two-on-a-line"),
-        pytest.param(b'{"type":"LOG","log":"hunter2', NOT_JSON, id="truncated-log"),
         pytest.param(STATE[:-1], NOT_JSON, id="truncated-state"),
         pytest.param(with_data(b"NaN"), NOT_FINITE, id="nan"),
-        pytest.param(with_data(b"-Infinity"), NOT_FINITE, id="minus-infinity"),
         pytest.param(
             b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8", id="not-utf8"
         ),
-        pytest.param(
-            with_data(b'"\xed\xa0\x80"'), "byte 72 of it is not UTF-8", id="surrogate-in-utf8"
-        ),
         pytest.param(with_data(b"[" * 100_000 + b"]" * 100_000), TOO_DEEP, id="deep"),
         pytest.param(b'{"record":{"stream":"users","data":{}}}', NO_TYPE, id="no-type"),
-        pytest.param(
-            b'{"type":["RECORD"],"record":{"stream":"users"}}', NO_TYPE, id="type-in-a-list"
-        ),
-        pytest.param(b'{"type":"RECORD","x":"hunter2"}', NO_RECORD, id="no-record"),
         pytest.param(b'{"type":"RECORD","record":["hunter2"]}', NO_RECORD, id="record-is-a-list"),
         pytest.param(with_record(stream=...), NO_STREAM, id="no-stream"),
         pytest.param(with_record(stream=5), NO_STREAM, id="stream-is-a-number"),
         pytest.param(with_record(namespace=5), NO_NAMESPACE, id="namespace-is-a-number"),
         pytest.param(with_record(data=...), NO_DATA, id="no-data"),
         pytest.param(with_record(data=["hunter2"]), NO_DATA, id="data-is-a-list"),
-        pytest.param(with_record(data="hunter2"), NO_DATA, id="data-is-a-string"),
         pytest.param(with_record(emitted_at=...), NO_EMITTED_AT, id="no-emitted-at"),
-        pytest.param(with_record(emitted_at="5"), NO_EMITTED_AT, id="emitted-at-is-a-string"),
         pytest.param(with_record(emitted_at=True), NO_EMITTED_AT, id="emitted-at-is-a-boolean"),
         pytest.param(with_record(emitted_at=5.5), NO_EMITTED_AT, id="emitted-at-is-a-decimal"),
         pytest.param(with_record(emitted_at=2**63), NO_EMITTED_AT, id="emitted-at-too-large"),
@@ -367,7 +354,6 @@ UTF_16 = "it looks like UTF-16, but messages must be UTF-8"
         ),
         pytest.param(b"INFO %a" % json.loads(with_record()), OTHER_TEXT, id="single-quotes"),
         pytest.param(b"\0\0\0\0" + with_record(), OTHER_TEXT, id="nul-bytes"),
-        pytest.param(b"\xc2\xa0" + with_record(), OTHER_TEXT, id="no-break-space"),
         pytest.param(b"[" + with_record() + b"]", OTHER_TEXT, id="array"),
         pytest.param(b'{"message":' + with_record() + b"}", OTHER_TEXT, id="inside-an-object"),
         pytest.param(

@@ -1,7 +1,7 @@
 """The HTTP client for the Dust API: its methods, its routes, its retries.
 
-A public method makes a task. The task is tried on the routes, and on each route until it succeeds
-or a retry cannot help. Each try is one exchange of `transport`.
+A public method makes a task. `_try_routes` finds the route, `_try_repeatedly` retries, and
+`_try_once` is one exchange of `transport`.
 """
 
 from __future__ import annotations
@@ -295,8 +295,7 @@ def _for(streams: Sequence[Stream]) -> str:
 
 def _documents_path(config: DustConfig, route: str) -> str:
     workspace, space, data_source = (
-        quote(id_, safe="", errors="surrogatepass")
-        for id_ in (config.workspace_id, config.space_id, config.data_source_id)
+        quote(id_, safe="") for id_ in (config.workspace_id, config.space_id, config.data_source_id)
     )
     return f"/api/v1/w/{workspace}/spaces/{space}/{route}/{data_source}/documents"
 

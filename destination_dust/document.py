@@ -22,7 +22,7 @@ MAX_TITLE_UTF16_UNITS = 512
 MAX_INDENTED_CHARACTERS = 1_000_000
 MAX_URL_CHARACTERS = 32_000
 LEAST_TIMESTAMP_MS = 10**10
-"""A smaller time is in seconds: Dust takes it for that, and PyAirbyte's caches send it so."""
+"""Smaller times are in seconds: Dust reads them so, and PyAirbyte's caches send them so."""
 MAX_TIMESTAMP_MS = 8_640_000_000_000_000
 """The latest time that a date of JavaScript can hold."""
 
@@ -155,8 +155,8 @@ def document_id(stream: Stream, key: Key | None, data: Mapping[str, Any]) -> str
     plain = "-".join((stream.name, *values))
     safe = id_safe(plain)
     is_whole = safe == plain and len(safe) <= MAX_ID_CHARACTERS
-    # The same name may be in another namespace, and `users-archive` with the key `7` is not `users`
-    # with the key `archive-7`.
+    # Another namespace may have a stream of the same name, and `users-archive` with the key `7`
+    # would get the id of `users` with the key `archive-7`.
     is_of_one_stream = stream.namespace is None and "-" not in stream.name
     if is_whole and is_of_one_stream and (key is None or not _is_ambiguous(values)):
         return safe

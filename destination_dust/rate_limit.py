@@ -34,12 +34,15 @@ class Pacer:
     """Decides when one client sends its next upsert.
 
     Dust takes 120 upserts in any 60 s from a whole workspace. A slot is free again 60 s after the
-    upsert that took it. A 429 takes no slot and does not say when to come back. Nothing waits
-    before the first 429. After it, the client retries about 3.3 s after each 429 and leaves about
-    0.25 s between upserts. All clients do the same, so they get equal shares, whoever started
-    first. The times are random: otherwise clients could fall into step, and the same one would
-    always be first. A client that has sent 120 upserts in the last 60 s is alone. It waits until
-    the oldest one frees its slot, and leaves only 0.1 s between upserts until the next 429.
+    upsert that took it. A 429 takes no slot and does not say when to come back.
+
+    Before the first 429, nothing waits. After it, the client retries about 3.3 s after each 429 and
+    leaves about 0.25 s between upserts. All clients do the same, so they get equal shares, whoever
+    started first. The times are random, so that clients do not fall into step: otherwise the same
+    one would always be first.
+
+    A client that has sent 120 upserts in the last 60 s is alone. It waits until the oldest one
+    frees its slot, and leaves only 0.1 s between upserts until the next 429.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Retries:
         self, pacer: Pacer, *, takes_slot: bool, longest_wait_s: float = float("inf")
     ) -> None:
         self.failures = 0
-        """How often the request has failed otherwise than by a 429."""
+        """How many failures there were, apart from 429s."""
         self.backoff_s = 0.0
         self._pacer = pacer
         self._takes_slot = takes_slot

@@ -47,9 +47,9 @@ def _end_on_signals() -> None:
 
 
 def _end(signum: int, _frame: FrameType | None) -> NoReturn:
-    # By the signal itself, as programs end that do not handle it: PyAirbyte takes another exit code
-    # for a failure. Every line was flushed when it was written, and a regular exit would flush once
-    # more, and hang while nobody reads the pipe.
+    # End by the signal's default action: PyAirbyte treats other exit codes as a failure. Every line
+    # was flushed when it was written. A regular exit would flush once more, and hang while nobody
+    # reads the pipe.
     signal.signal(signum, signal.SIG_DFL)
     signal.raise_signal(signum)
     # Signals do not end PID 1 of a container.

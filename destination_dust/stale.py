@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from destination_dust.client import PAGE_DOCUMENTS, DustClient
@@ -20,24 +20,27 @@ _UNADDRESSABLE = ("", ".", "..")
 def delete_stale(seen: Mapping[Stream, array[int]], client: DustClient, report: SyncReport) -> None:
     """Delete each document of the streams that the sync has not seen and that is older than it.
 
-    `seen` maps each stream to the hashes of the document ids that the sync has seen. Nothing is
-    deleted before the whole list was read, so that its pages do not move. Each document is looked
-    at once more right before it is deleted, because another sync may have written it meanwhile.
-    Raises DustError.
+    `seen` maps each stream to the hashes of the document ids that the sync has seen. The whole list
+    is read first, because deleting moves its pages. Each document is looked at once more right
+    before it is deleted, because another sync may have written it meanwhile. Raises DustError.
     """
-    check = _Check(seen, client)
-    stale = {
-        listed["document_id"]: check.stream_of(listed)
-        for listed in _all_documents(client, list(seen))
-        if check.is_stale(listed)
-    }
-    for id_, stream in stale.items():
-        for listed in client.find_document(id_, stream):
-            if check.is_stale(listed) and check.stream_of(listed) is stream:
+    unseen = _Unseen(seen)
+    stale: dict[str, Stream] = {}
+    newer: dict[Stream, set[str]] = {stream: set() for stream in seen}
+    for id_, stream, listed in unseen.among(_all_documents(client, list(seen))):
+        if client.was_written_before_sync(listed):
+            stale[id_] = stream
+        else:
+            newer[stream].add(id_)
+    for id_, stale_of in stale.items():
+        for _, stream, listed in unseen.among(client.find_document(id_, stale_of)):
+            if not client.was_written_before_sync(listed):
+                newer[stream].add(id_)
+            elif stream is stale_of:
                 client.delete_document(id_, stream)
                 report.deleted_stale(stream)
-    for stream, newer in check.newer.items():
-        report.replaced(stream, newer=len(newer))
+    for stream, ids in newer.items():
+        report.replaced(stream, newer=len(ids))
 
 
 def _all_documents(client: DustClient, streams: Sequence[Stream]) -> Iterator[dict[str, Any]]:
@@ -54,27 +57,22 @@ def _all_documents(client: DustClient, streams: Sequence[Stream]) -> Iterator[di
         offset, previous = offset + len(page), ids
 
 
-class _Check:
-    """Which documents are stale, and which ones were written since the sync began."""
+class _Unseen:
+    """Finds the documents of the streams that the sync has not seen."""
 
-    def __init__(self, seen: Mapping[Stream, array[int]], client: DustClient) -> None:
-        self.newer: dict[Stream, set[str]] = {stream: set() for stream in seen}
+    def __init__(self, seen: Mapping[Stream, array[int]]) -> None:
         self._seen = {stream: array("Q", sorted(hashes)) for stream, hashes in seen.items()}
         self._by_tags = {frozenset(stream.tags): stream for stream in seen}
-        self._client = client
 
-    def stream_of(self, listed: Mapping[str, Any]) -> Stream:
-        return self._by_tags[stream_tags(listed)]
-
-    def is_stale(self, listed: Mapping[str, Any]) -> bool:
-        id_ = listed["document_id"]
-        stream = self._by_tags.get(stream_tags(listed))
-        if stream is None or id_ in _UNADDRESSABLE or self._was_seen(stream, id_):
-            return False
-        if self._client.was_written_before_sync(listed):
-            return True
-        self.newer[stream].add(id_)
-        return False
+    def among(
+        self, documents: Iterable[dict[str, Any]]
+    ) -> Iterator[tuple[str, Stream, dict[str, Any]]]:
+        """Yield each such document of a list, as id, stream and what the list shows."""
+        for listed in documents:
+            id_ = listed["document_id"]
+            stream = self._by_tags.get(stream_tags(listed))
+            if stream and id_ not in _UNADDRESSABLE and not self._was_seen(stream, id_):
+                yield id_, stream, listed
 
     def _was_seen(self, stream: Stream, id_: str) -> bool:
         seen, hash_ = self._seen[stream], id_hash(id_)

@@ -130,8 +130,8 @@ class Transport:
         proxy = self._proxy and f"the proxy {self._proxy.address}"
         for cause in chain:
             if isinstance(cause, ssl.SSLCertVerificationError):
-                is_of_proxy = proxy and _any_is(chain, (exceptions.ProxyError,))
-                return self._unverified(cause, proxy if is_of_proxy and proxy else self.host)
+                is_of_proxy = _any_is(chain, (exceptions.ProxyError,))
+                return self._unverified(cause, (is_of_proxy and proxy) or self.host)
         problem = next(each for each in NETWORK_PROBLEMS if each.is_in(chain))
         return Failure(
             said=problem.said.format(
@@ -369,11 +369,10 @@ def _date_ms(value: str | None) -> int | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that caused it. Through a proxy, only the arguments tell of some."""
+    """Yield the error and all that caused it: behind a proxy, some are only in the context."""
     yield error
-    inner = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
-    for cause in inner:
-        if isinstance(cause, BaseException):
+    for cause in (error.__cause__, error.__context__):
+        if cause is not None:
             yield from _causes(cause)
 
 

@@ -1,4 +1,4 @@
-"""Brings one document to Dust, or leaves it where Dust has it already, or deletes it.
+"""Upserts a document, skips it if Dust has it unchanged, or deletes it.
 
 Dust takes 120 upserts a minute from a whole workspace, but lists 2,000 documents in one response,
 with the hash of each.
@@ -42,10 +42,10 @@ class Outcome(Enum):
 
 
 class Writer:
-    """Writes documents, and leaves out those that Dust's list shows as they would be stored.
+    """Writes documents, and skips those that Dust has unchanged.
 
-    Only a long sync reads the list: one with more than 100 upserts, or with a rate-limited one. It
-    reads one page, and more as long as reading has taken less than half of the time so far.
+    Dust's list is read only after 100 upserts or a first 429. Then it is read page by page, as long
+    as reading has taken less than half of the time so far.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Writer:
         if self._is_unchanged(document):
             return Outcome.UNCHANGED
         if not self._client.upsert_document(document, waits=False):
-            # Perhaps it need not wait for the rate limit.
+            # Before it waits for the rate limit, check whether it is needed at all.
             self._is_long = True
             if self._is_unchanged(document):
                 return Outcome.UNCHANGED
@@ -128,8 +128,8 @@ class Writer:
                 self._listed.setdefault(id_hash(listed["document_id"]), fingerprint_of(listed))
 
 
-# Whether a listed document is what an upsert would leave. A match proves it; anything else, such as
-# a hash that Dust computes otherwise, leads to an upsert.
+# Comparing a document with the list. A match proves that Dust has it. Anything else, such as a hash
+# that Dust computes in another way, only costs an upsert.
 
 
 def _has_timestamp(listed: Mapping[str, Any]) -> bool:

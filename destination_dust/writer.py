@@ -134,8 +134,9 @@ class Writer:
 
 def _has_timestamp(listed: Mapping[str, Any]) -> bool:
     """Return whether the list shows the timestamp, as a number that a fingerprint can hold."""
+    # A number of more than 64 bits is read as a float.
     timestamp_ms = listed.get("timestamp")
-    return isinstance(timestamp_ms, int) and 0 <= timestamp_ms < 2 ** (8 * _TIMESTAMP_BYTES)
+    return isinstance(timestamp_ms, int) and timestamp_ms >= 0
 
 
 def fingerprint_of(listed: Mapping[str, Any]) -> bytes:

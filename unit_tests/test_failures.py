@@ -13,7 +13,7 @@ from destination_dust.errors import (
     DustRequestError,
     DustUnavailableError,
 )
-from destination_dust.failures import Failure, Meaning, Response
+from destination_dust.failures import Failure, Response
 
 URL = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
 
@@ -176,10 +176,3 @@ def test_a_long_message_is_cut_after_a_key_in_it_was_masked() -> None:
     said = failure(400, "bad_request", "x" * 490 + "sk-very-secret-indeed" * 100).said
     assert len(said) < 600
     assert "sk-" not in said
-
-
-def test_an_error_keeps_what_caused_it() -> None:
-    """It is in the log, for whoever has to find out why."""
-    cause = ConnectionResetError()
-    broken = Failure("the connection broke", Meaning(DustUnavailableError, ""), cause=cause)
-    assert broken.error("upsert document 'users-1'", None).__cause__ is cause

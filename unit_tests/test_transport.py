@@ -143,7 +143,9 @@ def test_a_file_without_certificates_is_named(
     Transport("http://127.0.0.1:1", KEY)
 
 
-@pytest.mark.parametrize("text", [f"-----BEGIN-----\n{PASSWORD}\n", "x" * 256 + PASSWORD], ids=len)
+@pytest.mark.parametrize(
+    "text", [f"-----BEGIN-----\n{PASSWORD}\n", "x" * 256 + PASSWORD], ids=["lines", "long"]
+)
 def test_certificates_in_place_of_their_file_are_not_printed(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
@@ -255,36 +257,35 @@ def test_what_broke_is_retryable_and_named_with_the_proxy_if_that_may_be_to_blam
     assert through_proxy.said == said.format(peer=PROXY, path=f"dust.tt (through {PROXY})")
 
 
-def test_a_document_may_have_been_stored_although_no_response_came(http: Mocker) -> None:
-    """The server was reached, so base_url is right."""
-    assert failed(http, exceptions.ReadTimeout, "POST").meaning == Meaning(
-        DustUnavailableError,
-        "The document may have been stored anyway: Dust embeds the text before it responds, and "
-        "large documents take a while. Run the sync again; if it persists, leave the stream's "
-        "large fields out in the connection's schema.",
-    )
+MAY_BE_STORED = (
+    "The document may have been stored anyway: Dust embeds the text before it responds, and large "
+    "documents take a while. Run the sync again; if it persists, leave the stream's large fields "
+    "out in the connection's schema."
+)
+CHECK_THE_NETWORK = (
+    "Check base_url, and the network and proxy settings of the machine this runs on."
+)
 
 
 @pytest.mark.parametrize(
-    ("error", "method"),
+    ("method", "error", "advice"),
     [
-        (exceptions.ReadTimeout, "GET"),
-        (exceptions.ConnectTimeout, "POST"),
-        (exceptions.ConnectionError, "POST"),
+        ("POST", exceptions.ReadTimeout, MAY_BE_STORED),
+        ("GET", exceptions.ReadTimeout, CHECK_THE_NETWORK),
+        ("POST", exceptions.ConnectTimeout, CHECK_THE_NETWORK),
+        ("POST", exceptions.ConnectionError, CHECK_THE_NETWORK),
     ],
-    ids=["a list", "not connected", "broken"],
+    ids=["no response to an upsert", "no response to a list", "not connected", "broken"],
 )
-def test_otherwise_the_network_is_to_be_checked(
-    http: Mocker, error: type[Exception], method: str
+def test_where_no_response_came_the_document_may_have_been_stored(
+    http: Mocker, method: str, error: type[Exception], advice: str
 ) -> None:
-    assert failed(http, error, method).meaning.advice == (
-        "Check base_url, and the network and proxy settings of the machine this runs on."
-    )
+    assert failed(http, error, method).meaning == Meaning(DustUnavailableError, advice)
 
 
 def test_what_the_system_said_is_kept_for_the_log(http: Mocker) -> None:
     error = caused_by(OSError("No route to host"))
-    assert failed(http, error).cause is error
+    assert failed(http, error).error("list", None).__cause__ is error
 
 
 INCOMPLETE = http.client.IncompleteRead(PASSWORD.encode())

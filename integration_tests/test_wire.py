@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import socket
 import sys
 import threading
@@ -246,21 +245,12 @@ def test_a_check_says_what_its_last_request_met(response: str, said: str) -> Non
     assert sum(waits_s) < 5
 
 
-@pytest.mark.parametrize(
-    "passed_s",
-    [
-        49.8,
-        pytest.param(
-            60.0, marks=pytest.mark.xfail(strict=True, reason="a queue takes no negative timeout")
-        ),
-    ],
-    ids=["soon", "already"],
-)
+@pytest.mark.parametrize("passed_s", [49.8, 60.0], ids=["soon", "already"])
 def test_a_check_ends_50_s_after_the_start_even_where_no_timeout_applies(passed_s: float) -> None:
     """As for the look-up of a name, here for a response that comes byte by byte."""
 
     def trickles(connection: socket.socket) -> None:
-        for byte in b"HTTP/1.1":
+        for byte in b"HTTP/1.1" * 5:
             connection.sendall(bytes([byte]))
             time.sleep(0.05)
 
@@ -272,10 +262,9 @@ def test_a_check_ends_50_s_after_the_start_even_where_no_timeout_applies(passed_
         config = {**LocalDust().config, "base_url": f"http://{host}"}
         status = destination.check(logging.getLogger("airbyte"), config)
     assert status.status is Status.FAILED
-    assert re.fullmatch(
-        r"The check did not end within [\d.]+ s: the server, or the look-up of its name, takes too "
-        "long. Check base_url, and the network and proxy settings of the machine this runs on.",
-        str(status.message),
+    assert status.message == (
+        "The check did not end in time: the server, or the look-up of its name, takes too long. "
+        "Check base_url, and the network and proxy settings of the machine this runs on."
     )
     # What goes on of the check would meet the HTTP that later tests fake.
     for thread in set(threading.enumerate()).difference(earlier):

@@ -128,7 +128,7 @@ def _text(config: Mapping[str, Any], name: str) -> str:
 def _required(config: Mapping[str, Any], name: str) -> str:
     value = _text(config, name)
     if not value:
-        raise DustConfigError(f"{name} is missing or blank: it is required.")
+        raise DustConfigError(f"{name} is required.")
     return value
 
 
@@ -138,7 +138,7 @@ def _id(config: Mapping[str, Any], name: str) -> str:
     if not _ID.fullmatch(value) or not value.isprintable():
         raise DustConfigError(
             f"{name} must be only the id, such as {ID_EXAMPLES[name]}. Do not paste an address, a "
-            "request or a key. It may have an invisible character from copying."
+            "request or a key. It may contain an invisible character that was copied along."
         )
     return value
 

@@ -29,7 +29,12 @@ from destination_dust.command_line import CONFIG, parse_arguments, read_json_obj
 from destination_dust.config import DustConfig, register_secrets
 from destination_dust.document import to_document
 from destination_dust.errors import DustError, causes
-from destination_dust.protocol import read_messages, stdin_lines, write_message
+from destination_dust.protocol import (
+    read_messages,
+    stdin_lines,
+    write_message,
+    writing_to_stdout,
+)
 from destination_dust.replacement import Replacements
 from destination_dust.report import SyncReport
 from destination_dust.writer import Writer
@@ -151,7 +156,9 @@ class DestinationDust(Destination):
             # Its message says what to do; tracebacks of the connector would only hide that.
             for cause in causes(error):
                 cause.with_traceback(None)
-            write_message(error.as_sanitized_airbyte_message(), sys.stdout.buffer)
+            # Masks the secrets in all of the message, the stream's name included.
+            with writing_to_stdout():
+                error.emit_message()
             sys.exit(1)
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:

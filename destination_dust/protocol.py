@@ -168,7 +168,7 @@ def _messages(stdin: Iterable[bytes]) -> Iterator[tuple[int, bytes, dict[str, An
             "it."
         )
     if not (ignored or has_message):
-        logger.info("The input contained no message. (docker run passes stdin on only with -i.)")
+        logger.info("The input contained no messages. (docker run passes stdin on only with -i.)")
     if ignored > 1:
         logger.warning("%d lines of the input were not Airbyte messages: ignored.", ignored)
 
@@ -187,7 +187,7 @@ def _parse(line: bytes, number: int) -> dict[str, Any] | None:
         if isinstance(content.get("record"), dict) and "stream" in content["record"]:
             raise _malformed(number, "it is a RECORD without a type")
     if _holds_record(line):
-        raise _unreadable(line, number, "there is other text on the line beside a RECORD")
+        raise _unreadable(line, number, "the line contains other text besides a RECORD")
     return None
 
 

@@ -42,7 +42,7 @@ from destination_dust.stream import Stream, StreamKey, stream_key
 # airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
 _STATE_OF_ANY_END = "__ab_no_cursor_state_message"
 
-_NEXT_REFRESH = "The next refresh deletes them."
+_NEXT_REFRESH = "The next refresh deletes the old documents."
 
 
 class WhyKept(Enum):
@@ -80,9 +80,9 @@ class WhyKept(Enum):
         f"Records may be missing. {_NEXT_REFRESH}",
     )
     NOT_MENTIONED = (
-        "the source said nothing of the stream",
-        "It may no longer have the stream, or may no longer be allowed to read it. If the "
-        "documents are to go, clear the stream.",
+        "the source said nothing about the stream",
+        "It may no longer have the stream, or may no longer be allowed to read it. To delete the "
+        "documents, clear the stream.",
     )
 
 

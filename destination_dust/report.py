@@ -22,9 +22,8 @@ PROGRESS_INTERVAL_S = 30.0
 _MINUTE_S = 60.0
 
 _NO_PRIMARY_KEY = (
-    "Stream %s has no primary key: a record that changed becomes a second document, and the first "
-    "one stays until the stream is refreshed. Choose a primary key in the connection if there is "
-    "one."
+    "Stream %s has no primary key: each changed record becomes a new document, and the old one "
+    "stays until the stream is refreshed. Choose a primary key in the connection if there is one."
 )
 _RECORD_WITHOUT_KEY = (
     "Stream %s has a record without its primary key (%s): its document id contains a hash of the "
@@ -109,8 +108,8 @@ class SyncReport:
         logger.info("Stream %s was replaced: %s of earlier syncs deleted.", name, stale)
         if newer:
             logger.warning(
-                "Stream %s: kept %s that this sync did not send: written by someone else, such as "
-                "another sync, after it began.",
+                "Stream %s: kept %s that this sync did not send: written after it began, for "
+                "example by another sync.",
                 name,
                 _number(newer, "document"),
             )

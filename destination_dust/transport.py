@@ -282,7 +282,7 @@ NETWORK_PROBLEMS = (
     _NO_RESPONSE,
     Problem((TimeoutError,), "{path} did not accept the request in time (timed out)"),
     Problem((exceptions.ProxyError,), "{peer} did not work"),
-    Problem((exceptions.SSLError,), "no TLS connection to {path} could be made"),
+    Problem((exceptions.SSLError,), "a TLS connection to {path} could not be established"),
     Problem((_ResponseTooLargeError,), "{path} sent more than 64 MiB in one response"),
     Problem(
         (http.client.RemoteDisconnected, http.client.IncompleteRead),

@@ -58,7 +58,6 @@ def test_a_signal_ends_the_process_and_every_acknowledged_record_is_stored(
         killed_s = time.monotonic()
         feed.join()
         assert time.monotonic() - killed_s < 5
-
     # At most the last line is cut by a kill.
     whole = [line for line in output if line.endswith(b"\n")]
     states = [line for line in whole if json.loads(line)["type"] == "STATE"]
@@ -101,7 +100,6 @@ def test_the_next_refresh_finishes_a_deletion_of_stale_documents_that_was_killed
         process.wait()
     assert 0 < len(dust.documents) < 301
     assert "users-300" in dust.documents
-
     assert sync(dust.config, replaced, last).error is None
     assert list(dust.documents) == ["users-300"]
 

@@ -63,6 +63,7 @@ RESUMABLE = users(is_resumable=True)
 INCREMENTAL = users("append", REFRESHES, sync_mode="incremental")
 
 STATE = own_state({"cursor": 1})
+TEAMS_STATE = own_state({"cursor": 1}, "teams")
 EMPTY_STATE = own_state({})
 """What the platform adds for a stream whose source sent no state."""
 NULL_STATE = own_state(None)
@@ -162,9 +163,7 @@ def test_what_a_complete_stream_did_not_write_is_deleted(
         pytest.param(OVERWRITE, [ERROR, EMPTY_STATE], NOT_FINISHED, id="an error of the source"),
         pytest.param(REFRESH, [EMPTY_STATE, NULL_STATE], NOT_FINISHED, id="no proof"),
         pytest.param(REFRESH, [status()], NO_LAST_STATE, id="no state after the record"),
-        pytest.param(
-            REFRESH, [own_state({"a": 1}, "teams"), status()], NO_LAST_STATE, id="another's state"
-        ),
+        pytest.param(REFRESH, [TEAMS_STATE, status()], NO_LAST_STATE, id="another's state"),
         pytest.param(REFRESH, [STATE, user(5), status()], NO_LAST_STATE, id="a record after it"),
         pytest.param(
             users("overwrite", PYAIRBYTE, sync_mode="incremental"),
@@ -193,7 +192,6 @@ def test_without_certainty_all_is_kept_and_one_warning_says_why(
     assert reason in warning
 
 
-TEAMS_STATE = own_state({"cursor": 1}, "teams")
 GLOBAL_TEAMS = global_state(teams={"a": 1})
 TEAMS = [record("teams", {"id": 2}), TEAMS_STATE]
 
@@ -416,7 +414,7 @@ def test_a_state_without_a_namespace_shows_that_this_is_no_clear(dust: LocalDust
     """The source left out `users`, and `teams` has become empty."""
     configured = catalog(EU, users(name="teams", namespace="eu"))
     store(dust, configured, user(1, "eu"))
-    lines = [own_state({"cursor": 1}, "teams"), status(name="teams"), status()]
+    lines = [TEAMS_STATE, status(name="teams"), status()]
     assert sync(dust.config, configured, lines).error is None
     assert len(dust.documents) == 1
 

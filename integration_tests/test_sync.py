@@ -50,11 +50,9 @@ def test_every_record_of_a_real_source_becomes_one_document(dust: LocalDust) -> 
     assert len({request.connection for request in dust.requests}) == 1
 
 
-@pytest.mark.parametrize(("route_style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
-def test_a_sync_tries_a_route_that_does_not_exist_at_most_once(
-    route_style: str, extra: int
-) -> None:
-    with LocalDust(route_style=route_style) as dust:
+@pytest.mark.parametrize(("style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
+def test_a_sync_tries_a_route_that_does_not_exist_at_most_once(style: str, extra: int) -> None:
+    with LocalDust(route_style=style) as dust:
         done = sync(dust.config, USERS, users_with_states(range(20)))
         assert done.error is None
         assert len(dust.documents) == 20

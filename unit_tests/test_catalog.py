@@ -78,28 +78,25 @@ def test_unused_parts_of_a_catalog_are_not_validated(tmp_path: Path, part: str) 
 
 
 @pytest.mark.parametrize(
-    ("place", "content"),
+    ("place", "streams"),
     [
-        ("streams", {}),
-        ("streams/0", {"streams": [CANARY]}),
+        ("streams", CANARY),
+        ("streams/0", [CANARY]),
         # The output of discover.
-        ("streams/0/stream", {"streams": [USERS["stream"]]}),
-        ("streams/0/stream/name", {"streams": [users_with(name=[CANARY])]}),
-        ("streams/1/cursor_field", {"streams": [USERS, {**USERS, "cursor_field": CANARY}]}),
+        ("streams/0/stream", [USERS["stream"]]),
+        ("streams/0/stream/name", [users_with(name=[CANARY])]),
+        ("streams/1/cursor_field", [USERS, {**USERS, "cursor_field": CANARY}]),
         # The platform has modes that the CDK does not know.
-        (
-            "streams/0/destination_sync_mode",
-            {"streams": [{**USERS, "destination_sync_mode": CANARY}]},
-        ),
-        ("streams/0/primary_key", {"streams": [{**USERS, "primary_key": CANARY}]}),
-        ("streams/0/primary_key/0/0", {"streams": [{**USERS, "primary_key": [[{CANARY: 1}]]}]}),
+        ("streams/0/destination_sync_mode", [{**USERS, "destination_sync_mode": CANARY}]),
+        ("streams/0/primary_key", [{**USERS, "primary_key": CANARY}]),
+        ("streams/0/primary_key/0/0", [{**USERS, "primary_key": [[{CANARY: 1}]]}]),
     ],
 )
 def test_a_malformed_catalog_is_an_error_that_names_the_place_and_quotes_nothing(
-    tmp_path: Path, place: str, content: Any
+    tmp_path: Path, place: str, streams: Any
 ) -> None:
     path = tmp_path / "catalog.json"
-    path.write_bytes(orjson.dumps(content))
+    path.write_bytes(orjson.dumps({"streams": streams}))
     with pytest.raises(DustConfigError) as refused:
         read_catalog(str(path))
     assert str(refused.value) == (

@@ -33,7 +33,6 @@ def refusal(path: str, option: str = "--config") -> str:
         pytest.param(["write", "--config", KEY], id="write-without-catalog"),
         pytest.param(["write", "--catalog", KEY], id="write-without-config"),
         pytest.param(["check", "--config", "c", f"--api_key={KEY}"], id="unknown-option"),
-        pytest.param(["check", "--config", *SETTINGS.split()], id="settings-in-words"),
         pytest.param(["check", "--conf", KEY], id="abbreviated-option"),
     ],
 )

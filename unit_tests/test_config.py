@@ -27,13 +27,7 @@ def refusal(**changes: Any) -> str:
 
 
 def test_the_settings_are_read_and_the_base_url_is_dusts_own_when_there_is_none() -> None:
-    assert config() == DustConfig(
-        api_key=KEY,
-        workspace_id="w1",
-        space_id="vlt_1",
-        data_source_id="dts_1",
-        base_url="https://dust.tt",
-    )
+    assert config() == DustConfig(api_key=KEY, **IDS, base_url="https://dust.tt")
 
 
 @pytest.mark.parametrize("name", ["api_key", *IDS, "base_url"])
@@ -229,7 +223,6 @@ def test_unknown_settings_give_one_warning_that_names_them(
     [
         (["hunter2"], {"api_key": " \nhunter2\t"}),
         (["a key!"], {"api_key": ["a key!"]}),
-        (["sk-hunter2"], {"space_id": "sk-hunter2"}),
         (["sk-hunter2"], {"mine": {"a": [1, {"b": "sk-hunter2"}]}}),
         (["sk-hunter2"], {"sk-hunter2": None}),
         (["sk-hunter_2"], {"space_id": "curl -H 'Authorization: Bearer sk-hunter_2' dust.tt"}),

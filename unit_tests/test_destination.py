@@ -28,6 +28,7 @@ CONFIG = {
     "data_source_id": "dts_1",
 }
 CATALOG = catalog_of(configured("users", primary_key=[["id"]]))
+UNSUPPORTED = catalog_of(configured("users", mode=DestinationSyncMode.update))
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
 
@@ -42,14 +43,10 @@ def record(id_: object) -> AirbyteMessage:
 @pytest.mark.parametrize(
     ("config", "catalog", "named"),
     [
-        pytest.param(
-            CONFIG,
-            catalog_of(configured("users", mode=DestinationSyncMode.update)),
-            "Stream 'users' has the sync mode 'update'",
-            id="catalog",
-        ),
-        pytest.param({**CONFIG, "space_id": "a/b"}, CATALOG, "space_id", id="settings"),
+        (CONFIG, UNSUPPORTED, "Stream 'users' has the sync mode 'update'"),
+        ({**CONFIG, "space_id": "a/b"}, CATALOG, "space_id"),
     ],
+    ids=["catalog", "settings"],
 )
 def test_nothing_is_sent_where_the_catalog_or_a_setting_is_wrong(
     http: requests_mock.Mocker,

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 import signal
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +26,6 @@ from integration_tests.test_pipe import read_state, send
 
 RECORDS = 20_000
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-AS_PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 IGNORING = ("sh", "-c", 'trap "" HUP INT TERM; exec "$@"', "sh")
 
 
@@ -63,7 +58,6 @@ def test_a_signal_ends_the_process_and_every_acknowledged_record_is_stored(
         killed_s = time.monotonic()
         feed.join()
         assert time.monotonic() - killed_s < 5
-
     # At most the last line is cut by a kill.
     whole = [line for line in output if line.endswith(b"\n")]
     states = [line for line in whole if json.loads(line)["type"] == "STATE"]
@@ -88,25 +82,6 @@ def test_signals_that_were_ignored_at_the_start_stay_ignored(dust: LocalDust) ->
     assert list(dust.documents) == ["users-2"]
 
 
-def can_unshare() -> bool:
-    """Return whether this machine can start a process as PID 1 of a new namespace."""
-    if not shutil.which("unshare"):
-        return False
-    return subprocess.run([*AS_PID_1, "true"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.timeout(60)
-@pytest.mark.skipif(not can_unshare(), reason="needs a PID namespace of its own")
-def test_pid_1_ends_with_exit_code_143(dust: LocalDust) -> None:
-    """Signals do not end it, as the connector is in a container."""
-    with connector.writing(dust.config, USERS, *AS_PID_1) as process:
-        send(process, state(1))
-        assert read_state(process) == state(1) + b"\n"
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        os.kill(int(children.read_text(encoding="ascii")), signal.SIGTERM)
-        assert process.wait() == 143
-
-
 @pytest.mark.timeout(60)
 def test_the_next_refresh_finishes_a_deletion_of_stale_documents_that_was_killed(
     dust: LocalDust,
@@ -125,7 +100,6 @@ def test_the_next_refresh_finishes_a_deletion_of_stale_documents_that_was_killed
         process.wait()
     assert 0 < len(dust.documents) < 301
     assert "users-300" in dust.documents
-
     assert sync(dust.config, replaced, last).error is None
     assert list(dust.documents) == ["users-300"]
 

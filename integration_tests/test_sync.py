@@ -33,9 +33,7 @@ def test_every_record_of_a_real_source_becomes_one_document(dust: LocalDust) -> 
     lines = FAKER_MESSAGES.read_bytes().splitlines()
     messages = [exact(line.decode()) for line in lines]
     records = [message["record"] for message in messages if message["type"] == "RECORD"]
-
     run = connector.write(dust.config, read_catalog(), lines)
-
     assert run.exit_code == 0, run.stderr
     assert len(records) == len(dust.documents) == 2100
     for sent in records:
@@ -52,11 +50,9 @@ def test_every_record_of_a_real_source_becomes_one_document(dust: LocalDust) -> 
     assert len({request.connection for request in dust.requests}) == 1
 
 
-@pytest.mark.parametrize(("route_style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
-def test_a_sync_tries_a_route_that_does_not_exist_at_most_once(
-    route_style: str, extra: int
-) -> None:
-    with LocalDust(route_style=route_style) as dust:
+@pytest.mark.parametrize(("style", "extra"), [("underscore", 1), ("hyphen", 0), ("both", 0)])
+def test_a_sync_tries_a_route_that_does_not_exist_at_most_once(style: str, extra: int) -> None:
+    with LocalDust(route_style=style) as dust:
         done = sync(dust.config, USERS, users_with_states(range(20)))
         assert done.error is None
         assert len(dust.documents) == 20
@@ -72,13 +68,6 @@ def test_write_prints_nothing_but_states_and_logs(dust: LocalDust) -> None:
     assert run.stderr == b""
 
 
-def test_a_later_version_of_a_record_replaces_the_earlier_one(dust: LocalDust) -> None:
-    lines = [record("users", {"id": 1, "v": "old"}), record("users", {"id": 1, "v": "new"})]
-    assert sync(dust.config, USERS, lines).error is None
-    assert json.loads(dust.documents["users-1"]["text"]) == {"id": 1, "v": "new"}
-    assert len(dust.documents) == 1
-
-
 def test_the_text_is_the_record_as_indented_json_with_every_digit(dust: LocalDust) -> None:
     numbers = ["123456789012345678901234567890", "1.10", "-0", "-0.0", "1e400", "1E-7", "1" * 5000]
     data = r'{"z":"\u00e9 \ud83d\ude00","a":[],"id":1,"lone":"\ud800!","n":[' + ",".join(numbers)
@@ -88,40 +77,6 @@ def test_the_text_is_the_record_as_indented_json_with_every_digit(dust: LocalDus
         '{\n  "z": "é 😀",\n  "a": [],\n  "id": 1,\n  "lone": "\\ud800!",\n  "n": [\n'
         f"{lines}\n  ]\n}}"
     )
-
-
-def test_different_records_never_share_a_document(dust: LocalDust) -> None:
-    """Whatever their streams, keys and namespaces look like."""
-    streams = [
-        *(stream(name, "id") for name in ("users", "users-archive", "my users", "my_users")),
-        *(stream("users", "id", namespace=namespace) for namespace in ("eu", "us")),
-        *(stream("logs", namespace=namespace) for namespace in ("eu", "us")),
-        stream("members", [["org"], ["id"]]),
-    ]
-    keys = ["a b", "a_b", "x" * 300, "x" * 299 + "y", "archive-7", ""]
-    pairs = [("a-b", "c"), ("a", "b-c"), ("a", ""), ("", "a")]
-    records = [
-        *(record("users", {"id": key}) for key in keys),
-        *(record("users", data) for data in ({"id": None, "v": 1}, {"v": 2})),
-        *(record("users", {"id": "a_b"}, namespace=namespace) for namespace in ("eu", "us")),
-        *(record("logs", {"line": "same"}, namespace=namespace) for namespace in ("eu", "us")),
-        *(record("members", {"org": org, "id": id_}) for org, id_ in pairs),
-        *(record(name, {"id": 7}) for name in ("users-archive", "my users", "my_users")),
-    ]
-    assert sync(dust.config, catalog(*streams), records).error is None
-    assert len(dust.documents) == len(records)
-
-
-def test_a_record_without_a_namespace_is_stored_in_the_only_stream_of_its_name(
-    dust: LocalDust,
-) -> None:
-    """PyAirbyte's caches leave the namespace out."""
-    users = catalog(stream("users", "id", namespace="eu"))
-    of_eu = record("users", {"id": 1, "v": "new"})
-    lines = [record("users", {"id": 1}, namespace="eu"), of_eu, record("users", {"id": 2})]
-    assert sync(dust.config, users, lines).error is None
-    assert len(dust.documents) == 2
-    assert all("airbyte:namespace:eu" in stored["tags"] for stored in dust.documents.values())
 
 
 def test_records_of_unknown_streams_are_counted_and_not_stored(dust: LocalDust) -> None:
@@ -136,13 +91,15 @@ def test_records_of_unknown_streams_are_counted_and_not_stored(dust: LocalDust) 
     )
 
 
-def test_a_retry_of_a_list_is_not_counted_for_a_stream(
+def test_retries_and_waits_of_a_list_are_counted_for_the_sync_and_not_for_a_stream(
     dust: LocalDust, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The list that finds stale documents is of the whole data source."""
     caplog.set_level("INFO", "airbyte")
-    dust.faults = iter([Fault(status=503)])
+    dust.faults = iter([Fault(status=503), Fault(status=429, headers={"Retry-After": "2"})])
     cleared = catalog({**stream("users", "id", mode="overwrite"), "sync_mode": "full_refresh"})
     assert sync(dust.config, cleared, [stream_status()]).error is None
-    assert ", 0 retries, " in caplog.messages[-2]
-    assert " Lists of documents: 1 retry, " in caplog.messages[-1]
+    assert ", 0 retries, 0.0 s waited" in caplog.messages[-2]
+    assert caplog.messages[-1].endswith(
+        " 0 deleted. Lists of documents: 1 retry, 2.0 s waited for the rate limit."
+    )

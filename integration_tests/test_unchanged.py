@@ -44,12 +44,8 @@ def dust() -> Iterator[LocalDust]:
         yield dust
 
 
-def users(
-    mode: str, sync_mode: str = "full_refresh", *, is_resumable: bool = False, **generations: int
-) -> Message:
-    configured = {**stream("users", "id", mode=mode), "sync_mode": sync_mode, **generations}
-    configured["stream"]["is_resumable"] = is_resumable
-    return catalog(configured)
+def users(mode: str, sync_mode: str = "full_refresh", **generations: int) -> Message:
+    return catalog({**stream("users", "id", mode=mode), "sync_mode": sync_mode, **generations})
 
 
 def user(id_: object, *, emitted_at: int = TODAY_MS, **data: object) -> bytes:
@@ -109,7 +105,6 @@ def texts(dust: LocalDust) -> dict[str, Message]:
         pytest.param(users("append_dedup", "incremental"), False, id="incremental"),
         pytest.param(users("overwrite"), True, id="overwrite, refreshes off"),
         pytest.param(users("append", **REFRESHES), True, id="overwrite each night"),
-        pytest.param(users("append", is_resumable=True, **REFRESHES), True, id="resumable"),
     ],
 )
 def test_in_every_mode_only_what_changed_is_sent(
@@ -122,18 +117,14 @@ def test_in_every_mode_only_what_changed_is_sent(
     states = [own_state({"cursor": id_}) for id_ in range(6)]
     lines = [line for pair in zip(new, states, strict=True) for line in pair]
     with caplog.at_level(logging.INFO, "airbyte"):
-        done = long_sync(dust, *lines, stream_status(), configured=configured, attempt="0")
-
+        done = long_sync(dust, *lines, stream_status(), configured=configured)
     assert done.error is None
     assert done.states == states
     assert sent(dust) == ["users-3", "users-6"]
     changed = {"users-3", "users-6"}
     kept = {"users-0", "users-1", "users-2", "users-4"} | (set() if is_replaced else {"users-5"})
     timestamps = {id_: document["timestamp"] for id_, document in dust.documents.items()}
-    assert timestamps == {
-        **dict.fromkeys(kept, YESTERDAY_MS),
-        **dict.fromkeys(changed, TODAY_MS),
-    }
+    assert timestamps == dict.fromkeys(kept, YESTERDAY_MS) | dict.fromkeys(changed, TODAY_MS)
     deleted = int(is_replaced)
     assert caplog.messages[-2].startswith(
         f"Stream 'users': 2 documents upserted, 4 unchanged, {deleted} deleted, "
@@ -175,16 +166,12 @@ def test_a_rate_limited_upsert_that_the_list_does_not_show_is_repeated(dust: Loc
     assert texts(dust) == {"users-1": {"id": 1}}
 
 
-@pytest.mark.parametrize(
-    "failed",
-    [Fault(status=500, after_work=True), Fault(ending="reset", after_work=True)],
-    ids=["500", "reset"],
-)
 @pytest.mark.parametrize("is_long", [True, False], ids=["long sync", "short sync"])
 def test_an_upsert_that_failed_is_repeated_until_it_succeeds_although_the_list_shows_it(
-    dust: LocalDust, caplog: pytest.LogCaptureFixture, failed: Fault, is_long: bool
+    dust: LocalDust, caplog: pytest.LogCaptureFixture, is_long: bool
 ) -> None:
     """Dust has stored the document by then, but its search index may lack it."""
+    failed = Fault(ending="reset", after_work=True)
     upserts = (RATE_LIMITED if is_long else None, failed, RATE_LIMITED, RATE_LIMITED)
     with caplog.at_level(logging.INFO, "airbyte"):
         assert long_sync(dust, user(1), user(2), upserts=upserts).error is None
@@ -219,10 +206,8 @@ def test_what_was_written_before_the_list_is_read_is_not_taken_from_it(dust: Loc
         pytest.param({"emitted_at": 0}, id="no timestamp"),
         pytest.param({"emitted_at": 1_764_000_000}, id="timestamp in seconds"),
         pytest.param({"name": " Ann\u2003"}, id="white space around the title"),
-        pytest.param({"name": "\x85Ann\x1f"}, id="control characters around the title"),
         pytest.param({"name": "title:Ann"}, id="a title like a tag"),
         pytest.param({"url": "HTTPS://E.com:443/ä b"}, id="a URL to normalise"),
-        pytest.param({"url": "https://ü.example"}, id="an international host"),
         pytest.param({"note": "\ud800 \0 ü"}, id="what JSON escapes"),
     ],
 )
@@ -241,19 +226,14 @@ def test_what_dust_stores_in_another_form_is_unchanged_all_the_same(
     "edited",
     [
         pytest.param({"hash": "0" * 64}, id="another hash"),
-        pytest.param({"hash": None}, id="no hash"),
         pytest.param({"timestamp": None}, id="no timestamp"),
         pytest.param({"timestamp": 5}, id="another timestamp"),
         pytest.param({"title": "U"}, id="another title"),
         pytest.param({"tags": ["title:T", "airbyte:stream:users"]}, id="tags in another order"),
         pytest.param({"tags": ["airbyte:stream:users", "title:T", "x"]}, id="another tag"),
-        pytest.param({"tags": ["airbyte:stream:userstitle:T"]}, id="tags joined"),
-        pytest.param({"tags": ["airbyte:stream:users"]}, id="a tag less"),
-        pytest.param({"source_url": None}, id="no link"),
         pytest.param({"source_url": "https://e.com/y"}, id="another link"),
         pytest.param({"mime_type": "text/plain"}, id="another type"),
         pytest.param({"parents": ["users-2", "folder"]}, id="moved into a folder"),
-        pytest.param({"parents": None}, id="no parents"),
     ],
 )
 def test_a_document_that_is_listed_with_any_difference_is_sent(
@@ -266,16 +246,6 @@ def test_a_document_that_is_listed_with_any_difference_is_sent(
     listed[1].update(edited)
     assert long_sync(dust, *lines, lists=page_of(listed)).error is None
     assert sent(dust) == ["users-2"]
-
-
-@pytest.mark.parametrize("name", ["name", "url", "note"])
-def test_a_record_that_changed_is_sent(dust: LocalDust, name: str) -> None:
-    data = {"name": "Ann", "url": "https://e.com/1", "note": "x"}
-    store(dust, user(1, **data), user(2, **data))
-    changed = {**data, name: "https://e.com/2"}
-    assert long_sync(dust, user(1, **data), user(2, **changed)).error is None
-    assert sent(dust) == ["users-2"]
-    assert texts(dust)["users-2"] == {"id": 2, **changed}
 
 
 # Lists
@@ -300,13 +270,8 @@ def test_whatever_the_list_repeats_or_misses_dust_has_all(
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(Fault(status=400, body=b"{}"), id="400"),
-        pytest.param(Fault(status=503), id="503"),
-        pytest.param(Fault(status=403, body=b"<html>"), id="403 of a proxy"),
-        pytest.param(Fault(status=200, body=b"<html>"), id="200 HTML"),
-        pytest.param(Fault(ending="reset"), id="reset"),
-    ],
+    [Fault(status=400, body=b"{}"), Fault(status=503), Fault(status=200, body=b"<html>")],
+    ids=["400", "503", "200 HTML"],
 )
 def test_a_list_that_fails_is_warned_of_once_and_all_is_sent(
     dust: LocalDust, caplog: pytest.LogCaptureFixture, fault: Fault

@@ -13,12 +13,7 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from destination_dust.catalog import (
-    SUPPORTED_SYNC_MODES,
-    Streams,
-    configured_streams,
-    read_catalog,
-)
+from destination_dust.catalog import Streams, configured_streams, read_catalog
 from destination_dust.errors import DustConfigError
 from destination_dust.stream import Stream
 from unit_tests.builders import catalog_of, configured
@@ -61,9 +56,7 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
     generations = {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 40}
     users = {**users_with(is_resumable=True), **generations, "unknown": 1}
     path.write_bytes(b"\xef\xbb\xbf" + orjson.dumps({"streams": [users]}))
-
     catalog = read_catalog(str(path))
-
     (one,) = catalog.streams
     assert (one.generation_id, one.minimum_generation_id, one.sync_id) == (7, 7, 40)
     assert one.sync_mode is SyncMode.full_refresh
@@ -74,55 +67,38 @@ def test_a_catalog_is_read_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part",
-    [
-        '"json_schema":{"enum":["\\ud800"]}',
-        '"json_schema":{"maximum":1e400}',
-        '"json_schema":null',
-        '"supported_sync_modes":["unknown"]',
-        '"supported_sync_modes":null',
-    ],
+    "part", ['"json_schema":{"maximum":1e400}', '"json_schema":null', '"supported_sync_modes":[1]']
 )
 def test_unused_parts_of_a_catalog_are_not_validated(tmp_path: Path, part: str) -> None:
     path = tmp_path / "catalog.json"
     # Of a repeated name the last value counts.
     catalog = orjson.dumps({"streams": [USERS]}).decode()
     path.write_text(catalog.replace('["full_refresh"]}', f'["full_refresh"],{part}}}'))
-
     assert [stream.name for stream in configured_streams(read_catalog(str(path)))] == ["users"]
 
 
 @pytest.mark.parametrize(
-    ("place", "content"),
+    ("place", "streams"),
     [
-        ("streams", {}),
-        ("streams", {"streams": CANARY}),
-        ("streams/0", {"streams": [CANARY]}),
+        ("streams", CANARY),
+        ("streams/0", [CANARY]),
         # The output of discover.
-        ("streams/0/stream", {"streams": [USERS["stream"]]}),
-        ("streams/0/stream/name", {"streams": [users_with(name=[CANARY])]}),
-        ("streams/0/stream/namespace", {"streams": [users_with(namespace=[CANARY])]}),
-        ("streams/1/cursor_field", {"streams": [USERS, {**USERS, "cursor_field": CANARY}]}),
+        ("streams/0/stream", [USERS["stream"]]),
+        ("streams/0/stream/name", [users_with(name=[CANARY])]),
+        ("streams/1/cursor_field", [USERS, {**USERS, "cursor_field": CANARY}]),
         # The platform has modes that the CDK does not know.
-        (
-            "streams/0/destination_sync_mode",
-            {"streams": [{**USERS, "destination_sync_mode": CANARY}]},
-        ),
-        ("streams/0/generation_id", {"streams": [{**USERS, "generation_id": CANARY}]}),
-        ("streams/0/primary_key", {"streams": [{**USERS, "primary_key": CANARY}]}),
-        ("streams/0/primary_key/0", {"streams": [{**USERS, "primary_key": [CANARY]}]}),
-        ("streams/0/primary_key/0/0", {"streams": [{**USERS, "primary_key": [[{CANARY: 1}]]}]}),
+        ("streams/0/destination_sync_mode", [{**USERS, "destination_sync_mode": CANARY}]),
+        ("streams/0/primary_key", [{**USERS, "primary_key": CANARY}]),
+        ("streams/0/primary_key/0/0", [{**USERS, "primary_key": [[{CANARY: 1}]]}]),
     ],
 )
 def test_a_malformed_catalog_is_an_error_that_names_the_place_and_quotes_nothing(
-    tmp_path: Path, place: str, content: Any
+    tmp_path: Path, place: str, streams: Any
 ) -> None:
     path = tmp_path / "catalog.json"
-    path.write_bytes(orjson.dumps(content))
-
+    path.write_bytes(orjson.dumps({"streams": streams}))
     with pytest.raises(DustConfigError) as refused:
         read_catalog(str(path))
-
     assert str(refused.value) == (
         f"'{path}' is not a configured Airbyte catalog: '{place}' is missing or has the wrong type "
         "or value. (The output of discover is not a configured catalog.)"
@@ -134,7 +110,6 @@ def test_a_malformed_catalog_is_an_error_that_names_the_place_and_quotes_nothing
 def test_a_malformed_catalog_in_a_file_named_like_a_key_is_not_named(tmp_path: Path) -> None:
     path = tmp_path / "sk-hunter2.json"
     path.write_text("{}", encoding="utf-8")
-
     with pytest.raises(DustConfigError, match=r"^the file passed as --catalog is not "):
         read_catalog(str(path))
 
@@ -143,14 +118,13 @@ def test_a_malformed_catalog_in_a_file_named_like_a_key_is_not_named(tmp_path: P
 
 
 def test_streams_have_their_namespace_and_primary_key() -> None:
-    assert list(
-        streams_of(
-            configured("users", "eu", [["id"]]),
-            configured("users", "us", [["org", "id"], ["number"]]),
-            configured("orders", "", None),
-            configured("events", None, []),
-        )
-    ) == [
+    streams = streams_of(
+        configured("users", "eu", [["id"]]),
+        configured("users", "us", [["org", "id"], ["number"]]),
+        configured("orders", "", None),
+        configured("events", None, []),
+    )
+    assert list(streams) == [
         Stream("users", "eu", (("id",),)),
         Stream("users", "us", (("org", "id"), ("number",))),
         Stream("orders"),
@@ -171,7 +145,6 @@ def test_the_primary_key_of_the_source_is_used_where_none_is_configured(
 ) -> None:
     users = configured("users", primary_key=primary_key)
     users.stream.source_defined_primary_key = [["org", "id"], ["number"]]
-
     assert [stream.primary_key for stream in streams_of(users)] == [used]
 
 
@@ -180,7 +153,6 @@ def test_the_primary_key_of_the_source_is_used_where_none_is_configured(
 def test_a_primary_key_with_an_empty_path_is_refused(primary_key: Any, is_of_source: bool) -> None:
     users = configured("users", "eu", None if is_of_source else primary_key)
     users.stream.source_defined_primary_key = primary_key
-
     assert refusal(users) == (
         "The primary key of stream 'users' is not a list of paths, as in [[\"id\"]] or "
         '[["org", "id"], ["number"]]: choose the primary key again in the connection.',
@@ -192,7 +164,6 @@ def test_a_primary_key_with_an_empty_path_is_refused(primary_key: Any, is_of_sou
 def test_only_append_append_dedup_and_overwrite_are_supported(mode: DestinationSyncMode) -> None:
     """And only append_dedup deletes what the source has deleted."""
     users = configured("users", "eu", mode=mode)
-
     if mode.value in ("append", "append_dedup", "overwrite"):
         assert [stream.is_deduped for stream in streams_of(users)] == [mode.value == "append_dedup"]
     else:
@@ -206,11 +177,10 @@ def test_only_append_append_dedup_and_overwrite_are_supported(mode: DestinationS
 @pytest.mark.parametrize(
     "generations", [(7, 6, 40), (7, 8, 40), (None, 7, 40), (0, 7, 40), (7, -1, 40)]
 )
-@pytest.mark.parametrize("mode", SUPPORTED_SYNC_MODES, ids=lambda mode: mode.value)
 def test_a_minimum_generation_that_is_not_the_current_one_is_refused(
-    mode: DestinationSyncMode, generations: tuple[int | None, int, int]
+    generations: tuple[int | None, int, int],
 ) -> None:
-    assert refusal(configured("users", mode=mode, generations=generations)) == (
+    assert refusal(configured("users", generations=generations)) == (
         f"The minimum_generation_id of stream 'users' is {generations[1]}, but it must be 0 or its "
         f"generation_id ({generations[0]}). Airbyte sets both: change them only in a catalog you "
         "wrote yourself.",
@@ -218,19 +188,11 @@ def test_a_minimum_generation_that_is_not_the_current_one_is_refused(
     )
 
 
-@pytest.mark.parametrize("generations", [(7, 0, 40), (7, 7, 40), (7, None, 40), (None, 0, None)])
-def test_a_minimum_generation_may_be_absent_or_0_or_the_current_one(
-    generations: tuple[int | None, int | None, int | None],
-) -> None:
-    assert len(list(streams_of(configured("users", generations=generations)))) == 1
-
-
 @pytest.mark.parametrize(("one", "other"), [("eu", "eu"), (None, "")], ids=["same", "none"])
 def test_a_stream_that_is_configured_twice_is_refused(one: str | None, other: str | None) -> None:
     message, stream = refusal(
         configured("users", one, [["id"]]), configured("users", other, [["email"]])
     )
-
     assert message == (
         "Stream 'users' is configured twice. Choose the source-defined namespace in the "
         "connection, or sync only one of them."
@@ -241,7 +203,6 @@ def test_a_stream_that_is_configured_twice_is_refused(one: str | None, other: st
 def test_an_error_names_a_stream_with_a_lone_surrogate_by_its_escape() -> None:
     """No message can hold the surrogate itself."""
     _, stream = refusal(configured("\ud800", primary_key=[[]]))
-
     assert stream == StreamDescriptor(name="\\ud800")
 
 
@@ -251,15 +212,12 @@ def test_an_error_names_a_stream_with_a_lone_surrogate_by_its_escape() -> None:
 @pytest.mark.parametrize(
     ("namespaces", "namespace", "found"),
     [
-        pytest.param([None], None, [None], id="none-and-none"),
         pytest.param([None], "", [None], id="empty-is-none"),
         pytest.param(["eu", "us"], "us", ["us"], id="same-namespace"),
         pytest.param(["eu", None], None, [None], id="none-before-another"),
         pytest.param(["eu"], None, ["eu"], id="only-stream-of-the-name"),
-        pytest.param(["eu"], "", ["eu"], id="only-stream-and-empty"),
         pytest.param(["eu", "us"], None, [], id="two-streams-of-the-name"),
         pytest.param(["eu"], "us", [], id="another-namespace"),
-        pytest.param([None], "eu", [], id="namespace-of-no-stream"),
         pytest.param([], None, [], id="another-name"),
     ],
 )
@@ -269,7 +227,5 @@ def test_a_record_without_a_namespace_may_belong_to_the_only_stream_of_its_name(
     """PyAirbyte's caches leave the namespace out."""
     streams = Streams([Stream("orders", "eu"), *(Stream("users", each) for each in namespaces)])
     record = AirbyteRecordMessage(stream="users", namespace=namespace, data={}, emitted_at=1)
-
     stream = streams.of(record)
-
     assert ([] if stream is None else [stream.key]) == [(each, "users") for each in found]

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from destination_dust import __version__
 from destination_dust.command_line import parse_arguments, read_json_object
 from destination_dust.errors import DustConfigError
 
@@ -30,14 +28,11 @@ def refusal(path: str, option: str = "--config") -> str:
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param([], id="no-command"),
         pytest.param([KEY], id="unknown-command"),
         pytest.param(["check"], id="check-without-config"),
-        pytest.param(["check", "--config"], id="config-without-a-file"),
         pytest.param(["write", "--config", KEY], id="write-without-catalog"),
         pytest.param(["write", "--catalog", KEY], id="write-without-config"),
         pytest.param(["check", "--config", "c", f"--api_key={KEY}"], id="unknown-option"),
-        pytest.param(["check", "--config", *SETTINGS.split()], id="settings-in-words"),
         pytest.param(["check", "--conf", KEY], id="abbreviated-option"),
     ],
 )
@@ -46,7 +41,6 @@ def test_wrong_arguments_give_the_usage_and_are_not_repeated(
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         parse_arguments(arguments)
-
     printed = capsys.readouterr()
     program = Path(sys.argv[0]).name
     assert ended.value.code == 2
@@ -61,23 +55,14 @@ def test_wrong_arguments_give_the_usage_and_are_not_repeated(
     assert printed.out == ""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "part"),
-    [
-        pytest.param(["--version"], f"destination-dust {__version__}", id="version"),
-        pytest.param(["--help"], "check tries them, write", id="commands"),
-        pytest.param(["check", "-h"], "FILE a JSON file with the settings", id="settings"),
-        pytest.param(["-h"], "FILE a JSON file with the configured catalog", id="catalog"),
-    ],
-)
-def test_version_and_help_are_printed(
-    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_describes_commands_and_files(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(arguments)
-
+        parse_arguments(["check", "--help"])
     assert ended.value.code == 0
-    assert part in " ".join(capsys.readouterr().out.split())
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "check tries them, write" in printed
+    assert "FILE a JSON file with the settings" in printed
+    assert "FILE a JSON file with the configured catalog" in printed
 
 
 # Files
@@ -87,8 +72,6 @@ def test_version_and_help_are_printed(
     ("content", "reason"),
     [
         pytest.param(b'{"api_key": "hunter2"', "it is not JSON at line 1, column 22", id="cut"),
-        pytest.param(b"hunter2\n", "it is not JSON at line 1, column 1", id="text"),
-        pytest.param(b"", "it is not JSON at line 1, column 1", id="empty"),
         pytest.param('{"api_key": "hunter2"}'.encode("utf-16"), "it is not UTF-8", id="utf-16"),
         pytest.param(b'["hunter2"]', "it must contain one JSON object", id="list"),
         pytest.param(
@@ -104,7 +87,6 @@ def test_a_file_without_a_json_object_is_named_and_not_quoted(
 ) -> None:
     path = tmp_path / "config.txt"
     path.write_bytes(content)
-
     assert refusal(str(path)) == (
         f"Could not read '{path}': {reason}. --config takes the path of a JSON file with the "
         "settings."
@@ -125,15 +107,11 @@ def test_a_missing_file_is_named(option: str, content: str) -> None:
     ("path", "name"),
     [
         pytest.param("task-1/config.json", "'task-1/config.json'", id="name-with-the-letters-sk"),
-        # No text with a lone surrogate can be printed.
-        pytest.param(os.fsdecode(b"caf\xe9.json"), r"'caf\\xe9.json'", id="not-utf-8"),
         pytest.param(".", "'.'", id="folder"),
         pytest.param(SETTINGS * 100, "the file passed as --config", id="settings"),
         pytest.param("hunter2", "the file passed as --config", id="key-without-sk"),
         pytest.param(f"{KEY}.json", "the file passed as --config", id="key-before-an-extension"),
-        pytest.param("x/sk-abc/c.json", "the file passed as --config", id="key-in-a-path"),
         pytest.param("config_sk-a.json", "the file passed as --config", id="after-an-underscore"),
-        pytest.param(f"https://x/?key={KEY}", "the file passed as --config", id="address"),
         pytest.param("sk-exists", "the file passed as --config", id="file-named-like-a-key"),
     ],
 )
@@ -142,5 +120,4 @@ def test_only_what_is_certainly_the_name_of_a_file_is_quoted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sk-exists").write_text("hunter2", encoding="utf-8")
-
     assert refusal(path).startswith(f"Could not read {name}: ")

@@ -55,7 +55,6 @@ def test_a_sync_ends_with_a_summary_of_each_stream_and_one_of_all(
         report.waits(Wait(20.25, is_for_rate_limit=True, stream=USERS))
         clock.now_s += 125
         assert caplog.messages == []
-
     assert logged(caplog) == [
         "Stream 'users': 2 documents upserted, 0 unchanged, 0 deleted, 3 retries, 20.2 s waited "
         "for the rate limit.",
@@ -74,7 +73,6 @@ def test_a_sync_that_fails_ends_with_the_summary_too(
     upsert(report, EVENTS)
     with pytest.raises(RuntimeError, match="the sync failed"), report:
         raise RuntimeError("the sync failed")
-
     assert logged(caplog)[1].startswith("Stream 'events': 1 document upserted, ")
     assert logged(caplog)[-1] == (
         "Sync failed after 0.0 s: 1 record, 1 upserted, 0 unchanged, 0 deleted."
@@ -84,7 +82,6 @@ def test_a_sync_that_fails_ends_with_the_summary_too(
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.04, "0.0 s"),
         (59.94, "59.9 s"),
         (59.97, "1 min 0 s"),
         (119.6, "2 min 0 s"),
@@ -93,28 +90,11 @@ def test_a_sync_that_fails_ends_with_the_summary_too(
     ],
 )
 def test_the_last_line_has_the_duration(
-    report: SyncReport,
-    clock: Clock,
-    caplog: pytest.LogCaptureFixture,
-    seconds: float,
-    said: str,
+    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture, seconds: float, said: str
 ) -> None:
     with report:
         clock.now_s += seconds
     assert logged(caplog)[-1].startswith(f"Sync finished in {said}: ")
-
-
-def test_retries_and_waits_of_lists_are_counted_for_the_sync(
-    report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    with report:
-        report.waits(Wait(1.0, is_for_rate_limit=False, stream=None))
-        report.waits(Wait(2.0, is_for_rate_limit=True, stream=None))
-    *of_streams, of_sync = logged(caplog)
-    assert all(", 0 retries, 0.0 s waited" in line for line in of_streams)
-    assert of_sync.endswith(
-        " 0 deleted. Lists of documents: 1 retry, 2.0 s waited for the rate limit."
-    )
 
 
 def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_counted(
@@ -124,7 +104,6 @@ def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_cou
         for stream in (GHOSTS, GHOSTS, replace(GHOSTS, namespace="eu"), GHOSTS):
             report.ignored(record_of(stream, {"name": "hunter2"}))
         upsert(report)
-
     name, name_eu = "'ghosts'", "'ghosts' of namespace 'eu'"
     assert logged(caplog, "WARNING") == [
         f"Stream {name} is not in the configured catalog: its records are not stored.",
@@ -140,37 +119,23 @@ def test_records_of_a_stream_outside_of_the_catalog_give_one_warning_and_are_cou
 # Stale documents
 
 
-def test_a_replaced_stream_is_logged_with_the_count_of_its_stale_documents(
+def test_the_progress_counts_stale_documents(
     report: SyncReport, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     report.deleted_stale(EVENTS)
     clock.now_s += 30
     report.deleted_stale(EVENTS)
-    report.replaced(EVENTS, newer=0)
-    report.replaced(USERS_EU, newer=1)
-    assert logged(caplog) == [
-        "0 records done (0 unchanged), 2 stale documents deleted, 0 upserts in the last minute.",
-        "Stream 'events' was replaced: 2 documents of earlier syncs deleted.",
-        "Stream 'users' of namespace 'eu' was replaced: 0 documents of earlier syncs deleted.",
-    ]
-    assert logged(caplog, "WARNING") == [
-        "Stream 'users' of namespace 'eu': kept 1 document that this sync did not send: written by "
-        "someone else, such as another sync, after it began."
+    assert caplog.messages == [
+        "0 records done (0 unchanged), 2 stale documents deleted, 0 upserts in the last minute."
     ]
 
 
-def test_kept_documents_give_a_warning_and_are_named_in_the_last_line(
+def test_the_last_line_names_the_streams_whose_documents_were_kept(
     report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with report:
         report.kept(USERS, "the source did not finish", "Wait.")
         report.kept(USERS_EU, "another stream has the same tags", "Rename it.")
-    assert logged(caplog, "WARNING") == [
-        "Stream 'users': documents of earlier syncs were kept, because the source did not finish. "
-        "Wait.",
-        "Stream 'users' of namespace 'eu': documents of earlier syncs were kept, because another "
-        "stream has the same tags. Rename it.",
-    ]
     assert logged(caplog)[-1].endswith(
         " 0 deleted. Documents of earlier syncs were kept: 'users', because the source did not "
         "finish; 'users' of namespace 'eu', because another stream has the same tags."
@@ -183,40 +148,16 @@ def test_kept_documents_give_a_warning_and_are_named_in_the_last_line(
 def test_progress_is_logged_at_most_every_30_s_with_the_upserts_of_the_last_minute(
     report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for seconds in (1.0, 28.5, 0.5, 0.0, 29.9, 0.1, 100.0, 1.0):
+    for seconds in (1.0, 28.5, 0.5, 0.0, 29.75, 0.25, 60.0, 1.0):
         clock.now_s += seconds
         upsert(report)
         upsert(report)
         report.done(document_of(USERS, {"id": 1}), Outcome.UNCHANGED)
-
     assert logged(caplog) == [
         "7 records done (2 unchanged), 5 upserts in the last minute.",
         "16 records done (5 unchanged), 11 upserts in the last minute.",
         "19 records done (6 unchanged), 1 upsert in the last minute.",
     ]
-
-
-def test_progress_at_the_rate_limit_says_120_upserts_in_each_minute(
-    report: SyncReport, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Dust takes a burst of 120, then none until the minute is over."""
-    for record in range(400):
-        minute, of_minute = divmod(record, 120)
-        upserted_s = 1000 + 60 * minute + 0.1 * of_minute
-        while clock.now_s + 1 < upserted_s:
-            clock.now_s += 1
-            report.progress("the rate limit")
-        clock.now_s = upserted_s
-        upsert(report)
-
-    progress = logged(caplog)
-    assert len(progress) == 6
-    for line, records in zip(progress[::2], (120, 240, 360), strict=True):
-        assert line == (
-            f"{records} records done (0 unchanged), 120 upserts in the last minute, waiting for "
-            "the rate limit."
-        )
-    assert all(", 120 upserts in the last minute" in line for line in progress[1::2])
 
 
 def test_the_next_progress_is_due_30_s_after_the_last_one(report: SyncReport, clock: Clock) -> None:
@@ -238,7 +179,6 @@ def test_records_without_their_key_give_one_warning_with_its_fields_and_are_coun
         upsert(report, USERS)
         for stream in (USERS, USERS, MEMBERS):
             upsert(report, stream, id_=None)
-
     assert logged(caplog, "WARNING") == [
         f"Stream {name} has a record without its primary key ({fields}): its document id contains "
         "a hash of the record instead."
@@ -250,14 +190,11 @@ def test_records_without_their_key_give_one_warning_with_its_fields_and_are_coun
     assert logged(caplog)[3].startswith("Stream 'members': 1 document upserted (1 without its key)")
 
 
-@pytest.mark.parametrize("number", ["", "7"], ids=["null-part", "whole"])
-@pytest.mark.parametrize("outcome", Outcome, ids=lambda outcome: outcome.value)
-def test_a_record_with_any_part_of_its_key_gives_no_warning(
-    report: SyncReport, outcome: Outcome, number: str, caplog: pytest.LogCaptureFixture
+def test_a_record_with_a_part_of_its_key_gives_no_warning(
+    report: SyncReport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    document = document_of(MEMBERS, {"org": {"id": "acme"}, "number": number or None})
-    report.done(document, outcome)
-
+    document = document_of(MEMBERS, {"org": {"id": "acme"}, "number": None})
+    report.done(document, Outcome.UPSERTED)
     assert caplog.messages == []
 
 
@@ -266,24 +203,8 @@ def test_a_stream_without_a_primary_key_gives_one_warning(
 ) -> None:
     for _ in range(2):
         report.done(document_of(LOGS, {"line": "hunter2"}), Outcome.UPSERTED)
-
     assert logged(caplog, "WARNING") == [
         "Stream 'logs' has no primary key: a record that changed becomes a second document, and "
         "the first one stays until the stream is refreshed. Choose a primary key in the "
         "connection if there is one."
-    ]
-
-
-@pytest.mark.parametrize(
-    "stream", [MEMBERS, LOGS], ids=["record-without-key", "stream-without-key"]
-)
-def test_a_deletion_without_a_key_gives_one_warning(
-    stream: Stream, report: SyncReport, caplog: pytest.LogCaptureFixture
-) -> None:
-    for _ in range(2):
-        report.done(document_of(stream, {"_ab_cdc_deleted_at": "2026-11-24"}), Outcome.UPSERTED)
-
-    assert logged(caplog, "WARNING")[1:] == [
-        f"Stream '{stream.name}' has a deleted record without a primary key: the document to "
-        "delete is unknown, so the record is stored like any other."
     ]

@@ -125,11 +125,7 @@ def test_no_more_pages_are_read_than_a_record_needs(dust: Dust, writer: Writer) 
 
 
 def test_at_most_500_000_documents_are_listed(dust: Dust, writer: Writer) -> None:
-    class Endless(list[dict[str, Any]]):
-        def __getitem__(self, page: Any) -> Any:
-            return [{"document_id": "x", "tags": []}] * PAGE_DOCUMENTS
-
-    dust.listed, dust.list_s = Endless(), 0.0
+    dust.listed, dust.list_s = [{"document_id": "x", "tags": []}] * 600_000, 0.0
     upsert_new(writer, SHORT_SYNC_UPSERTS + 5)
     assert dust.pages == list(range(250))
 

@@ -20,6 +20,7 @@ from destination_dust.document import Document
 from destination_dust.errors import (
     DustConfigError,
     DustError,
+    DustRequestError,
     DustUnavailableError,
 )
 from unit_tests.builders import EVENTS, USERS, document_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 from requests import exceptions
 from requests_mock import Mocker
-from urllib3.exceptions import DecodeError, ProtocolError
 
 from destination_dust.errors import DustConfigError, DustUnavailableError
 from destination_dust.failures import Failure, Meaning, Response
@@ -28,11 +28,9 @@ DATE, DATE_MS = "Wed, 08 Jan 2025 19:25:59 GMT", 1736364359000
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -159,7 +157,6 @@ def test_certificates_in_place_of_their_file_are_not_printed(
     "url",
     [
         *(f"http://me:{PASSWORD}{character}x@proxy.example:3128" for character in "#/?\\@ \t"),
-        *(f"http://me{character}x:{PASSWORD}@proxy.example:3128" for character in "#/?\\@ "),
         f"http://me:{PASSWORD}\u20ac@proxy.example:3128",
         f"http://me:{PASSWORD}@proxy.example:port",
         f"http://me:{PASSWORD}@[::1",
@@ -215,14 +212,11 @@ def test_no_proxy_carries_the_key_unencrypted(monkeypatch: pytest.MonkeyPatch) -
 # What a broken exchange means
 
 
-def caused_by(cause: Exception, error: Exception | None = None) -> Exception:
-    error = error or exceptions.ConnectionError()
+def caused_by(cause: Exception) -> Exception:
+    error = exceptions.ConnectionError()
     error.__cause__ = cause
     return error
 
-
-NO_HTTP = "{path} sent a response that cannot be read as HTTP"
-BROKE = "the connection to {path} broke"
 
 BROKEN: list[tuple[str, Exception, str]] = [
     ("DNS", caused_by(socket.gaierror()), "the host name {peer} could not be resolved (DNS)"),
@@ -232,12 +226,8 @@ BROKEN: list[tuple[str, Exception, str]] = [
     ("send", caused_by(TimeoutError()), "{path} did not accept the request in time (timed out)"),
     ("proxy", exceptions.ProxyError(), "{peer} did not work"),
     ("TLS", exceptions.SSLError(), "no TLS connection to {path} could be made"),
-    ("compression", DecodeError(), NO_HTTP),
-    ("long line", caused_by(http.client.LineTooLong("header")), NO_HTTP),
-    ("header", exceptions.InvalidHeader(), NO_HTTP),
-    ("closed", caused_by(http.client.RemoteDisconnected()), BROKE),
-    ("protocol", ProtocolError(), BROKE),
-    ("chunks", exceptions.ChunkedEncodingError(), BROKE),
+    ("header", exceptions.InvalidHeader(), "{path} sent a response that cannot be read as HTTP"),
+    ("closed", caused_by(http.client.RemoteDisconnected()), "the connection to {path} broke"),
 ]
 
 
@@ -287,19 +277,14 @@ def test_what_the_system_said_is_kept_for_the_log(http: Mocker) -> None:
     assert failed(http, error).cause is error
 
 
-INCOMPLETE = http.client.IncompleteRead(PASSWORD.encode())
-
-
 @pytest.mark.parametrize(
     "error",
     [
-        exceptions.InvalidProxyURL(PASSWORD),
         exceptions.ProxyError(PASSWORD),
         ValueError(PASSWORD),
         caused_by(http.client.BadStatusLine(PASSWORD)),
-        caused_by(INCOMPLETE, exceptions.ChunkedEncodingError(PASSWORD)),
     ],
-    ids=["proxy setting", "proxy", "redirect", "status line", "chunks"],
+    ids=["proxy", "redirect", "status line"],
 )
 def test_what_a_server_or_a_proxy_said_is_not_kept_for_the_log(
     http: Mocker, error: Exception

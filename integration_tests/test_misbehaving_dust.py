@@ -85,11 +85,8 @@ def test_a_dust_that_hangs_is_asked_again(dust: LocalDust) -> None:
     assert requests_per_document(dust) == {"users-1": 1, "users-2": 2, "users-3": 1}
 
 
-@pytest.mark.parametrize(
-    "fault", [Fault(ending="trickled"), Fault(delay_s=0.2)], ids=["trickling", "slow"]
-)
-def test_a_slow_answer_is_waited_for(dust: LocalDust, fault: Fault) -> None:
-    dust.faults = on_the_second_record(fault)
+def test_a_slow_answer_is_waited_for(dust: LocalDust) -> None:
+    dust.faults = on_the_second_record(Fault(ending="trickled"))
     done = sync(dust.config, USERS, LINES)
     assert done.error is None
     assert requests_per_document(dust) == {"users-1": 1, "users-2": 1, "users-3": 1}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from email.utils import formatdate
@@ -11,18 +10,12 @@ from typing import Any
 
 import pytest
 import requests
-from airbyte_cdk.models import FailureType
 from requests_mock import ANY, Mocker
 
 from destination_dust.client import DustClient, Wait
 from destination_dust.config import DustConfig
 from destination_dust.document import Document
-from destination_dust.errors import (
-    DustConfigError,
-    DustError,
-    DustRequestError,
-    DustUnavailableError,
-)
+from destination_dust.errors import DustConfigError, DustError, DustUnavailableError
 from unit_tests.builders import EVENTS, USERS, document_of
 from unit_tests.clock import Clock
 
@@ -390,24 +383,6 @@ def test_without_any_time_of_dusts_every_document_is_kept(
 
 
 # Errors
-
-
-def test_an_error_is_a_runtime_error_with_the_streams_descriptor(
-    http: Mocker, client: DustClient
-) -> None:
-    http.post(f"{HYPHEN}/users-1", **refusal(400, "invalid_request_error", "Bad title."))
-    document = user(note="hidden")
-    with pytest.raises(RuntimeError) as failed:
-        client.upsert_document(document)
-    assert isinstance(failed.value, DustRequestError)
-    error = failed.value.as_airbyte_message().trace.error
-    assert error.failure_type is FailureType.system_error
-    assert error.stream_descriptor.name == "users"
-    assert error.message.startswith(
-        "Could not upsert document 'users-1' of stream 'users': Dust answered 400 "
-        'invalid_request_error, "Bad title." If Dust names a workspace setting, change it'
-    )
-    assert "hidden" not in json.dumps([error.message, error.internal_message, error.stack_trace])
 
 
 def test_a_failed_list_names_its_streams_in_the_message_only(

@@ -65,23 +65,6 @@ def test_before_the_first_429_nothing_waits(pacer: Pacer) -> None:
         pacer.count()
 
 
-def test_a_sync_that_is_alone_leaves_shorter_gaps_until_the_next_429(
-    pacer: Pacer, clock: Clock
-) -> None:
-    def gap_s() -> float:
-        clock.sleep(pacer.wait_s())
-        return pacer.wait_s()
-
-    pacer.note_429(None)
-    among_others_s = gap_s()
-    for _ in range(LIMIT):
-        pacer.count()
-    assert 0 < gap_s() < among_others_s
-    clock.now_s += WINDOW_S
-    pacer.note_429(None)
-    assert gap_s() == pytest.approx(among_others_s)
-
-
 def test_after_an_hour_of_slow_records_a_burst_is_no_faster(pacer: Pacer, clock: Clock) -> None:
     pacer.note_429(None)
     pacer.wait_s()

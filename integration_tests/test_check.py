@@ -95,10 +95,11 @@ def test_a_check_leaves_no_trace(dust: LocalDust) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Fault(status=403, body=b"<html>Blocked</html>"), id="a proxy's 403"),
-        pytest.param(Fault(status=503, body=DOWN), id="Dust is down"),
-        pytest.param(Fault(ending="reset"), id="reset"),
+        Fault(status=403, body=b"<html>Blocked</html>"),
+        Fault(status=503, body=DOWN),
+        Fault(ending="reset"),
     ],
+    ids=["a proxy's 403", "Dust is down", "reset"],
 )
 def test_any_other_response_to_the_delete_changes_nothing_and_is_not_retried(
     dust: LocalDust, fault: Fault
@@ -113,12 +114,6 @@ def test_a_missing_setting_is_named_without_a_request(dust: LocalDust) -> None:
     del config["space_id"]
     assert failure(config) == "space_id is missing or blank: it is required."
     assert dust.requests == []
-
-
-def test_a_redirect_is_named_and_not_followed(dust: LocalDust) -> None:
-    dust.faults = iter([Fault(status=302, headers={"Location": "https://login.example/?t=1"})])
-    assert "redirects (302) to https://login.example/." in failure(dust.config)
-    assert len(dust.requests) == 1
 
 
 def test_a_list_that_is_not_dusts_is_no_success(dust: LocalDust) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import re
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,21 +13,13 @@ from integration_tests.connector import Message, in_process
 from integration_tests.local_dust import ApiKey, DataSource, Fault, LocalDust, Options
 
 WORLD = Options(
-    api_keys={
-        "sk-mine": ApiKey("mine"),
-        "sk-other": ApiKey("other"),
-        "sk-poor": ApiKey("poor"),
-    },
-    data_sources=(
-        DataSource("mine", "vlt_1", "dts_1"),
-        DataSource("other", "vlt_2", "dts_2"),
-        DataSource("poor", "vlt_3", "dts_3"),
-    ),
+    api_keys={f"sk-{name}": ApiKey(name) for name in ("mine", "other", "poor")},
+    data_sources=(DataSource("mine", "vlt_1", "dts_1"), DataSource("poor", "vlt_1", "dts_1")),
     workspaces_without_api=frozenset({"poor"}),
 )
 
+POOR = {"api_key": "sk-poor", "workspace_id": "poor"}
 DOWN = b'{"error":{"type":"service_unavailable","message":"Down."}}'
-LIMITED = b'{"error":{"type":"rate_limit_error","message":"Too many."}}'
 
 
 @pytest.fixture(scope="module", params=["underscore", "hyphen"])
@@ -54,18 +44,9 @@ def test_the_right_settings_succeed(world: LocalDust) -> None:
 
 def test_the_process_of_a_check_that_fails_says_why(dust: LocalDust) -> None:
     run = connector.check({**dust.config, "api_key": "sk-unknown"})
-    assert run.exit_code == 0
-    assert run.status["status"] == "FAILED"
+    assert (run.exit_code, run.status["status"]) == (0, "FAILED")
     assert run.status["message"].startswith("Could not list the data source's documents: ")
     assert b"sk-unknown" not in run.stdout + run.stderr
-
-
-POOR = {
-    "api_key": "sk-poor",
-    "workspace_id": "poor",
-    "space_id": "vlt_3",
-    "data_source_id": "dts_3",
-}
 
 
 @pytest.mark.parametrize(
@@ -114,14 +95,11 @@ def test_a_check_leaves_no_trace(dust: LocalDust) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(Fault(status=403, body=b"<html>Blocked</html>"), id="a proxy's 403"),
-        pytest.param(Fault(status=401), id="a 401 without an envelope"),
-        pytest.param(Fault(status=503, body=DOWN), id="Dust is down"),
-        pytest.param(Fault(status=429, body=LIMITED), id="rate-limited"),
-        pytest.param(Fault(status=405), id="no such method"),
-        pytest.param(Fault(ending="reset"), id="reset"),
-        pytest.param(Fault(ending="closed"), id="closed"),
+        Fault(status=403, body=b"<html>Blocked</html>"),
+        Fault(status=503, body=DOWN),
+        Fault(ending="reset"),
     ],
+    ids=["a proxy's 403", "Dust is down", "reset"],
 )
 def test_any_other_response_to_the_delete_changes_nothing_and_is_not_retried(
     dust: LocalDust, fault: Fault
@@ -138,27 +116,20 @@ def test_a_missing_setting_is_named_without_a_request(dust: LocalDust) -> None:
     assert dust.requests == []
 
 
-def test_a_redirect_is_named_and_not_followed(dust: LocalDust) -> None:
-    dust.faults = iter([Fault(status=302, headers={"Location": "https://login.example/?t=1"})])
-    assert "redirects (302) to https://login.example/." in failure(dust.config)
-    assert len(dust.requests) == 1
-
-
 def test_a_list_that_is_not_dusts_is_no_success(dust: LocalDust) -> None:
     dust.faults = iter([Fault(status=200, body=b"<html>Sign in</html>")] * 4)
     assert "answered 200, but not as Dust does" in failure(dust.config)
 
 
-def test_a_server_without_dusts_api_is_named_with_both_addresses() -> None:
-    handler = http.server.SimpleHTTPRequestHandler
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        base_url = f"http://127.0.0.1:{server.server_port}"
-        message = failure({**LocalDust().config, "base_url": base_url})
-        server.shutdown()
-    assert "there is no Dust API at this address" in message
-    assert "/data-sources/dts_local/documents" in message
-    assert "/data_sources/dts_local/documents" in message
+def test_a_server_without_dusts_api_is_named_with_both_addresses(dust: LocalDust) -> None:
+    dust.faults = iter([Fault(status=404)] * 2)
+    space = f"{dust.config['base_url']}/api/v1/w/local-workspace/spaces/vlt_local"
+    assert failure(dust.config) == (
+        "Could not list the data source's documents: there is no Dust API at this address (404 "
+        f"from {space}/data-sources/dts_local/documents?limit=1 and "
+        f"{space}/data_sources/dts_local/documents?limit=1). Check base_url: https://dust.tt is "
+        "the US, https://eu.dust.tt is Europe."
+    )
 
 
 @pytest.mark.parametrize("host", [".dust.tt", "dust..tt", "*.dust.tt", "d" * 64 + ".tt"])

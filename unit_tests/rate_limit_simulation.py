@@ -266,31 +266,16 @@ def _others_stop(
     )
 
 
-def _in_the_long_run() -> Scenario:
-    return _sharing("alone, minute 5 to 35", 1, 0.0, 5, 35, least_jains_index=1.0, least_use=0.98)
-
-
-def _soon(connectors: int, least_jains_index: float) -> Scenario:
-    name = f"{connectors} that start 60 s apart, minute 5 to 8"
-    return _sharing(name, connectors, 60.0, 5, 8, least_jains_index=least_jains_index)
-
-
-def _later(connectors: int) -> Scenario:
-    name = "2 to 10 that start 90 s apart, minute 15 to 30"
-    return _sharing(name, connectors, 90.0, 15, 30, least_jains_index=0.93)
-
-
 def _sharing(
-    name: str,
+    start: str,
     connectors: int,
     apart_s: float,
-    from_min: int,
-    end_min: int,
-    *,
+    minutes: tuple[int, int],
     least_jains_index: float,
     least_use: float = 0.95,
 ) -> Scenario:
     """Connectors that start one after another, of which shares and use are measured later."""
+    from_min, end_min = minutes
     from_s, end_s = from_min * MINUTE_S, end_min * MINUTE_S
 
     def measure(answer_s: float, seed: int) -> dict[str, float]:
@@ -306,6 +291,7 @@ def _sharing(
         Promise(JAINS_INDEX, least=least_jains_index, style=".3f"),
         Promise(USE, least=least_use, style=".1%"),
     )
+    name = f"{start}, minute {from_min} to {end_min}"
     return Scenario(name, measure, promises[connectors == 1 :], connectors)
 
 
@@ -314,15 +300,18 @@ SCENARIOS = (
     _finite(300, 1.15),
     _finite(360, 1.25),
     _finite(600, 1.15),
-    _in_the_long_run(),
+    _sharing("alone", 1, 0.0, (5, 35), 1.0, 0.98),
     *(_finite(110, 1.5, burst=burst) for burst in (109, 120)),
     *(_finite(300, 1.15, burst=burst) for burst in (109, 120)),
     _others_stop(30, 0.7, 0.92),
     _others_stop(60, 0.7, 0.92),
     _others_stop(90, 0.85, 0.92),
     _others_stop(119, 0.95, 0.95),
-    _soon(2, 0.93),
-    _soon(3, 0.93),
-    _soon(5, 0.85),
-    *(_later(connectors) for connectors in range(2, 11)),
+    _sharing("2 that start 60 s apart", 2, 60.0, (5, 8), 0.93),
+    _sharing("3 that start 60 s apart", 3, 60.0, (5, 8), 0.93),
+    _sharing("5 that start 60 s apart", 5, 60.0, (5, 8), 0.85),
+    *(
+        _sharing("2 to 10 that start 90 s apart", connectors, 90.0, (15, 30), 0.93)
+        for connectors in range(2, 11)
+    ),
 )

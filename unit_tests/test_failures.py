@@ -42,8 +42,6 @@ OF_DUST: list[tuple[int, str, type[DustError], str]] = [
     (400, "data_source_error", DustUnavailableError, "Try again later"),
     (400, "invalid_request_error", DustRequestError, "If Dust names a workspace setting"),
     # The type counts before the status, unless that is a success.
-    (400, "internal_server_error", DustUnavailableError, "Try again later"),
-    (503, "workspace_quota_error", DustConfigError, "storage is full"),
     (429, "workspace_quota_error", DustConfigError, "storage is full"),
     (200, "invalid_api_key_error", DustUnavailableError, "Check base_url"),
     (401, "some_new_type", DustConfigError, "Check api_key"),
@@ -66,9 +64,7 @@ def test_dusts_own_error_is_quoted_with_what_to_do(
 
 OF_OTHERS: list[tuple[int, type[DustError], str]] = [
     (200, DustUnavailableError, "Check base_url"),
-    (201, DustUnavailableError, "Check base_url"),
     (304, DustConfigError, "Set base_url"),
-    (401, DustConfigError, "any proxy or firewall on the way"),
     (403, DustConfigError, "any proxy or firewall on the way"),
     (404, DustConfigError, "Check workspace_id, space_id, data_source_id and base_url"),
     (407, DustConfigError, "user name and password to HTTP_PROXY"),
@@ -92,20 +88,19 @@ def test_the_status_decides_where_the_response_is_not_dusts(
     assert advice in found.meaning.advice
 
 
-@pytest.mark.parametrize("status", [400, 402, 405, 410, 418, 431, 451])
+@pytest.mark.parametrize("status", [204, 400, 402, 405, 410, 418, 431, 451])
 def test_an_unknown_refusal_is_to_be_reported_only_where_it_is_dusts(status: int) -> None:
     """Otherwise a gateway or a captive portal has answered."""
-    of_dust = failure(status, "some_new_type").error("upsert document 'users-1'", None)
-    of_another = failure(status).error("upsert document 'users-1'", None)
-    assert isinstance(of_dust, DustRequestError)
-    assert isinstance(of_another, DustRequestError)
+    of_dust = failure(status, "some_new_type").error("upsert it", None)
+    of_another = failure(status).error("upsert it", None)
+    assert {type(of_dust), type(of_another)} == {DustRequestError}
     assert str(of_dust) == (
-        f"Could not upsert document 'users-1': Dust answered {status} some_new_type, "
-        '"So." This is a bug: please report it with this message.'
+        f'Could not upsert it: Dust answered {status} some_new_type, "So." This is a bug: please '
+        "report it with this message."
     )
     assert str(of_another) == (
-        f"Could not upsert document 'users-1': dust.tt answered {status} without Dust's error "
-        "message. This response is not from Dust. Check base_url (https://dust.tt is the US, "
+        f"Could not upsert it: dust.tt answered {status} without Dust's error message. This "
+        "response is not from Dust. Check base_url (https://dust.tt is the US, "
         "https://eu.dust.tt is Europe), and any proxy on the way."
     )
 
@@ -115,10 +110,9 @@ def test_an_unknown_refusal_is_to_be_reported_only_where_it_is_dusts(status: int
     [
         "https://login.example/sso?token=1#top",
         "https://login.example/sso#token",
-        "https://me:password@login.example/sso",
         "https://me:p@ssword@login.example/sso",
     ],
-    ids=["query", "fragment", "user", "user with @"],
+    ids=["query", "fragment", "user with @"],
 )
 def test_a_redirect_names_its_target_without_what_may_be_secret(location: str) -> None:
     found = failure(302, location=location)
@@ -157,11 +151,10 @@ def test_control_characters_of_a_server_are_quoted_as_spaces(control: str) -> No
         {"error": "text"},
         {"error": {"type": 5, "message": "A record."}},
         {"error": {"type": "bad", "message": ["a", "record"]}},
-        {"error": {"type": "bad"}},
-        {"error": {"type": "a record, much longer than a type", "message": "A record."}},
+        {"error": {"type": "a record", "message": "A record."}},
         {"error": {"type": "x" * 65, "message": "A record."}},
     ],
-    ids=["list", "text", "number", "message of parts", "no message", "sentence", "long type"],
+    ids=["list", "text", "number", "message of parts", "sentence", "long type"],
 )
 def test_only_dusts_own_form_of_an_error_is_quoted(json: Any) -> None:
     """A proxy's error page may echo what was sent: a record, or the key."""

@@ -59,46 +59,10 @@ def test_the_best_possible_time_is_what_the_limit_allows() -> None:
     assert best_s(110, answer_s=0.1, earlier_s=just_before_s) == pytest.approx(59 + 98 * 0.1 + 0.05)
 
 
-def test_two_with_the_fastest_responses_do_not_fall_into_step() -> None:
-    """With fixed times, one of them would be too early each time."""
-    each = [Connector(), Connector(start_s=90.0)]
-    simulate(*each, answer_s=0.001, seed=1, end_s=30 * WINDOW_S)
-    assert min(len(one.stored_s) for one in each) > 0.4 * 30 * LIMIT
-
-
 def test_before_the_first_429_nothing_waits(pacer: Pacer) -> None:
     for _ in range(3 * LIMIT):
         assert pacer.wait_s() == 0
         pacer.count()
-
-
-def test_a_sync_that_used_all_slots_waits_until_the_oldest_one_is_free(
-    pacer: Pacer, clock: Clock
-) -> None:
-    for _ in range(LIMIT):
-        clock.now_s += 0.1
-        pacer.count()
-    first_s = clock.now_s - (LIMIT - 1) * 0.1
-    pacer.note_429(None)
-    clock.sleep(pacer.wait_s())
-    assert clock.now_s == pytest.approx(first_s + WINDOW_S)
-
-
-def test_a_sync_that_is_alone_leaves_shorter_gaps_until_the_next_429(
-    pacer: Pacer, clock: Clock
-) -> None:
-    def gap_s() -> float:
-        clock.sleep(pacer.wait_s())
-        return pacer.wait_s()
-
-    pacer.note_429(None)
-    among_others_s = gap_s()
-    for _ in range(LIMIT):
-        pacer.count()
-    assert 0 < gap_s() < among_others_s
-    clock.now_s += WINDOW_S
-    pacer.note_429(None)
-    assert gap_s() == pytest.approx(among_others_s)
 
 
 def test_after_an_hour_of_slow_records_a_burst_is_no_faster(pacer: Pacer, clock: Clock) -> None:
@@ -217,11 +181,6 @@ def test_another_failure_ends_a_row_of_429s(retries: Retries) -> None:
     assert len(waits_s(retries, *mix)) == len(mix)
     assert waits_s(retries, *[answered(429, WINDOW_S)] * 9) == [WINDOW_S] * 5
     assert waits_s(retries, answered(503)) == []
-
-
-def test_a_429_is_none_of_the_three_retries(retries: Retries) -> None:
-    assert len(waits_s(retries, *[answered(429)] * 10)) == 10
-    assert len(waits_s(retries, *[BROKEN] * 9)) == 3
 
 
 def test_the_waits_of_other_requests_double_up_to_a_window(pacer: Pacer) -> None:

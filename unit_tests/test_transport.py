@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 from requests import exceptions
 from requests_mock import Mocker
-from urllib3.exceptions import DecodeError, ProtocolError
 
 from destination_dust.errors import DustConfigError, DustUnavailableError
 from destination_dust.failures import Failure, Meaning, Response
@@ -28,11 +28,9 @@ DATE, DATE_MS = "Wed, 08 Jan 2025 19:25:59 GMT", 1736364359000
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -80,12 +78,11 @@ def test_a_response_is_returned_whatever_its_status(http: Mocker) -> None:
 @pytest.mark.parametrize(
     ("date", "date_ms"),
     [
-        (DATE, DATE_MS),
         ("Wed Jan  8 19:25:59 2025", DATE_MS),
         ("Wed, 08 Jan 99999 19:25:59 GMT", None),
         ("yesterday", None),
     ],
-    ids=["usual", "without a zone", "beyond all calendars", "text"],
+    ids=["without a zone", "beyond all calendars", "text"],
 )
 @pytest.mark.usefixtures("far_from_utc")
 def test_the_clock_of_a_server_is_read_from_its_response(
@@ -143,9 +140,7 @@ def test_a_file_without_certificates_is_named(
     Transport("http://127.0.0.1:1", KEY)
 
 
-@pytest.mark.parametrize(
-    "text", [f"-----BEGIN-----\n{PASSWORD}\n", "x" * 256 + PASSWORD], ids=["lines", "long"]
-)
+@pytest.mark.parametrize("text", [f"-----BEGIN-----\n{PASSWORD}\n", "x" * 256 + PASSWORD], ids=len)
 def test_certificates_in_place_of_their_file_are_not_printed(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
@@ -161,7 +156,6 @@ def test_certificates_in_place_of_their_file_are_not_printed(
     "url",
     [
         *(f"http://me:{PASSWORD}{character}x@proxy.example:3128" for character in "#/?\\@ \t"),
-        *(f"http://me{character}x:{PASSWORD}@proxy.example:3128" for character in "#/?\\@ "),
         f"http://me:{PASSWORD}\u20ac@proxy.example:3128",
         f"http://me:{PASSWORD}@proxy.example:port",
         f"http://me:{PASSWORD}@[::1",
@@ -217,14 +211,11 @@ def test_no_proxy_carries_the_key_unencrypted(monkeypatch: pytest.MonkeyPatch) -
 # What a broken exchange means
 
 
-def caused_by(cause: Exception, error: Exception | None = None) -> Exception:
-    error = error or exceptions.ConnectionError()
+def caused_by(cause: Exception) -> Exception:
+    error = exceptions.ConnectionError()
     error.__cause__ = cause
     return error
 
-
-NO_HTTP = "{path} sent a response that cannot be read as HTTP"
-BROKE = "the connection to {path} broke"
 
 BROKEN: list[tuple[str, Exception, str]] = [
     ("DNS", caused_by(socket.gaierror()), "the host name {peer} could not be resolved (DNS)"),
@@ -234,12 +225,8 @@ BROKEN: list[tuple[str, Exception, str]] = [
     ("send", caused_by(TimeoutError()), "{path} did not accept the request in time (timed out)"),
     ("proxy", exceptions.ProxyError(), "{peer} did not work"),
     ("TLS", exceptions.SSLError(), "no TLS connection to {path} could be made"),
-    ("compression", DecodeError(), NO_HTTP),
-    ("long line", caused_by(http.client.LineTooLong("header")), NO_HTTP),
-    ("header", exceptions.InvalidHeader(), NO_HTTP),
-    ("closed", caused_by(http.client.RemoteDisconnected()), BROKE),
-    ("protocol", ProtocolError(), BROKE),
-    ("chunks", exceptions.ChunkedEncodingError(), BROKE),
+    ("header", exceptions.InvalidHeader(), "{path} sent a response that cannot be read as HTTP"),
+    ("closed", caused_by(http.client.RemoteDisconnected()), "the connection to {path} broke"),
 ]
 
 
@@ -257,50 +244,42 @@ def test_what_broke_is_retryable_and_named_with_the_proxy_if_that_may_be_to_blam
     assert through_proxy.said == said.format(peer=PROXY, path=f"dust.tt (through {PROXY})")
 
 
-MAY_BE_STORED = (
-    "The document may have been stored anyway: Dust embeds the text before it responds, and large "
-    "documents take a while. Run the sync again; if it persists, leave the stream's large fields "
-    "out in the connection's schema."
-)
-CHECK_THE_NETWORK = (
-    "Check base_url, and the network and proxy settings of the machine this runs on."
-)
+def test_a_document_may_have_been_stored_although_no_response_came(http: Mocker) -> None:
+    """The server was reached, so base_url is right."""
+    assert failed(http, exceptions.ReadTimeout, "POST").meaning == Meaning(
+        DustUnavailableError,
+        "The document may have been stored anyway: Dust embeds the text before it responds, and "
+        "large documents take a while. Run the sync again; if it persists, leave the stream's "
+        "large fields out in the connection's schema.",
+    )
 
 
 @pytest.mark.parametrize(
-    ("method", "error", "advice"),
-    [
-        ("POST", exceptions.ReadTimeout, MAY_BE_STORED),
-        ("GET", exceptions.ReadTimeout, CHECK_THE_NETWORK),
-        ("POST", exceptions.ConnectTimeout, CHECK_THE_NETWORK),
-        ("POST", exceptions.ConnectionError, CHECK_THE_NETWORK),
-    ],
-    ids=["no response to an upsert", "no response to a list", "not connected", "broken"],
+    ("error", "method"),
+    [(exceptions.ReadTimeout, "GET"), (exceptions.ConnectTimeout, "POST")],
+    ids=["a list", "not connected"],
 )
-def test_where_no_response_came_the_document_may_have_been_stored(
-    http: Mocker, method: str, error: type[Exception], advice: str
+def test_otherwise_the_network_is_to_be_checked(
+    http: Mocker, error: type[Exception], method: str
 ) -> None:
-    assert failed(http, error, method).meaning == Meaning(DustUnavailableError, advice)
+    assert failed(http, error, method).meaning.advice == (
+        "Check base_url, and the network and proxy settings of the machine this runs on."
+    )
 
 
 def test_what_the_system_said_is_kept_for_the_log(http: Mocker) -> None:
     error = caused_by(OSError("No route to host"))
-    assert failed(http, error).error("list", None).__cause__ is error
-
-
-INCOMPLETE = http.client.IncompleteRead(PASSWORD.encode())
+    assert failed(http, error).cause is error
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        exceptions.InvalidProxyURL(PASSWORD),
         exceptions.ProxyError(PASSWORD),
         ValueError(PASSWORD),
         caused_by(http.client.BadStatusLine(PASSWORD)),
-        caused_by(INCOMPLETE, exceptions.ChunkedEncodingError(PASSWORD)),
     ],
-    ids=["proxy setting", "proxy", "redirect", "status line", "chunks"],
+    ids=["proxy", "redirect", "status line"],
 )
 def test_what_a_server_or_a_proxy_said_is_not_kept_for_the_log(
     http: Mocker, error: Exception

@@ -217,7 +217,6 @@ def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param("", id="empty"),
         pytest.param("ftp://a.example/x", id="ftp"),
         pytest.param("https://a.example//x", id="two-slashes-begin-the-path"),
         pytest.param("https://1.2.3.256/", id="broken-ipv4"),
@@ -226,7 +225,6 @@ def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
         pytest.param("https://a.example/" + "日" * 3_600, id="too-long-once-encoded"),
         # Dust's parser may not know these characters, and then refuses the whole document.
         pytest.param("https://\U0002ebf0.com/", id="host-beyond-the-basic-plane"),
-        pytest.param(["https://a.example/"], id="list"),
         pytest.param("https://api.github.com/users/1", id="api-host"),
         pytest.param("https://acme.zendesk.com/api/v2/tickets/35.json", id="api-path"),
         pytest.param("https://acme.atlassian.net/rest/api/3/issue/1", id="rest-path"),
@@ -276,19 +274,12 @@ def test_the_case_of_url_fields_is_ignored() -> None:
         (MEMBERS, '{"org": null, "id": 7}', "members--7-1473399cb08b923a"),
         (MEMBERS, '{"id": 7}', "members--7-1473399cb08b923a"),
         (MEMBERS, '{"org": "a", "id": null}', "members-a--0405e54d87c8a310"),
-        (
-            MEMBERS,
-            '{"org": "a", "id": "deadbeefdeadbeef"}',
-            "members-a-deadbeefdeadbeef-28eac898ee2269c4",
-        ),
         (EU_USERS, '{"id": 7}', "users-7-7a0e64069e1e2827"),
         (replace(USERS, name="my stream"), '{"id": 7}', "my_stream-7-26ddf82b0984288f"),
         (replace(USERS, name="users-archive"), '{"id": 7}', "users-archive-7-013b17e9822d5a64"),
     ],
 )
-def test_a_key_gives_the_plain_id_or_one_with_a_digest(
-    stream: Stream, data: str, id_: str
-) -> None:
+def test_a_key_gives_the_plain_id_or_one_with_a_digest(stream: Stream, data: str, id_: str) -> None:
     assert document_of(stream, data).id == id_
 
 
@@ -346,11 +337,8 @@ def test_a_record_without_any_part_of_its_key_gets_the_id_of_its_data(
     ("one", "other", "are_one"),
     [
         ("1", '"1"', True),
-        ("true", '"true"', True),
         ('{"a":1,"b":[2]}', '{"b":[2e0],"a":1.0}', True),
-        ('"\\ud83d\\ude00"', '"😀"', True),
         ('"1"', '"1.0"', False),
-        ('"a"', '"A"', False),
         ('"\u00e9"', '"e\u0301"', False),
     ],
 )
@@ -359,13 +347,6 @@ def test_keys_are_equal_where_their_texts_are(one: str, other: str, are_one: boo
     ids = {document_of(USERS, f'{{"id": {key}}}').id for key in (one, other)}
 
     assert len(ids) == (1 if are_one else 2)
-
-
-def test_null_empty_and_false_values_of_a_key_are_different_values() -> None:
-    parts = ["null", '""', '"None"', "[]", "{}", "false", "0"]
-    data = [f'{{"org": {org}, "id": {id_}}}' for org in parts for id_ in parts]
-
-    assert len({document_of(MEMBERS, one).id for one in data}) == len(parts) ** 2
 
 
 # What PyAirbyte's caches add
@@ -412,15 +393,13 @@ def test_fields_of_these_names_that_a_source_has_itself_are_kept(
 @pytest.mark.parametrize(
     ("is_deduped", "data", "is_deletion"),
     [
-        (True, {"id": "a", "_ab_cdc_deleted_at": "2026-11-24"}, True),
         (True, {"id": "a", "_ab_cdc_deleted_at": ""}, True),
         (True, {"id": "a", "_ab_cdc_deleted_at": None}, False),
-        (True, {"id": "a"}, False),
         (True, {"id": None, "_ab_cdc_deleted_at": "2026-11-24"}, False),
         (True, {"org": "acme", "_ab_cdc_deleted_at": "2026-11-24"}, True),
         (False, {"id": "a", "_ab_cdc_deleted_at": "2026-11-24"}, False),
     ],
-    ids=["deleted", "empty", "null", "absent", "no-key", "part-of-the-key", "append"],
+    ids=["empty", "null", "no-key", "part-of-the-key", "append"],
 )
 def test_a_deleted_record_is_a_deletion_under_append_dedup_if_it_has_a_key(
     is_deduped: bool, data: dict[str, Any], is_deletion: bool

@@ -65,27 +65,16 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 def test_a_record_is_read_with_every_digit_and_character() -> None:
     line = (
-        rb'{"type":"RECORD","record":{"stream":"users","namespace":"eu","emitted_at":1736365559000,'
+        rb'{"type":"RECORD","record":{"stream":"users","namespace":"eu","emitted_at":5,'
         rb'"data":{"n":18446744073709551616,"d":1.10,"s":"\ud800 \u00e9","b":[true,null]},'
         rb'"meta":{"changes":[{"field":"x","change":"OF_TOMORROW"}]},"tomorrow":{"a":1}}}'
     )
 
-    assert read(line) == [
-        AirbyteMessage(
-            type=Type.RECORD,
-            record=AirbyteRecordMessage(
-                stream="users",
-                namespace="eu",
-                data={
-                    "n": Number("18446744073709551616"),
-                    "d": Number("1.10"),
-                    "s": "\ud800 é",
-                    "b": [True, None],
-                },
-                emitted_at=1736365559000,
-            ),
-        )
-    ]
+    numbers = {"n": Number("18446744073709551616"), "d": Number("1.10")}
+    data = {**numbers, "s": "\ud800 é", "b": [True, None]}
+    record = AirbyteRecordMessage(stream="users", namespace="eu", data=data, emitted_at=5)
+
+    assert read(line) == [AirbyteMessage(type=Type.RECORD, record=record)]
 
 
 @pytest.mark.parametrize(
@@ -263,50 +252,36 @@ def test_many_lines_that_are_not_messages_give_one_warning_and_a_count(
     ]
 
 
-NOT_JSON = "it is not JSON at character "
-NO_TYPE = "it is a RECORD without a type"
-NO_RECORD = "it is a RECORD without a 'record' object"
-NO_STREAM = "it is a RECORD without the name of a stream"
-NO_NAMESPACE = "it is a RECORD with a namespace that is not a string"
-NO_DATA = "it is a RECORD without a 'data' object"
 NO_EMITTED_AT = "it is a RECORD without an integer 'emitted_at'"
-NO_STATE = "it is a STATE without a 'state' object"
 OTHER_TEXT = "there is other text on the line beside a RECORD"
-OTHER_CASE = "its type must be written RECORD, in capitals"
 UTF_16 = "it looks like UTF-16, but messages must be UTF-8"
+IN_CAPITALS = "its type must be written RECORD, in capitals"
+IN_A_STRING = orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()})
+MALFORMED = {
+    "truncated": (with_record()[:-1], "it is not JSON at character "),
+    "not-utf8": (b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8"),
+    "no-type": (b'{"record":{"stream":"users"}}', "it is a RECORD without a type"),
+    "record": (b'{"type":"RECORD","record":["a"]}', "it is a RECORD without a 'record' object"),
+    "no-stream": (with_record(stream=...), "it is a RECORD without the name of a stream"),
+    "namespace": (with_record(namespace=5), "it is a RECORD with a namespace that is not a string"),
+    "data": (with_record(data=["hunter2"]), "it is a RECORD without a 'data' object"),
+    "no-emitted-at": (with_record(emitted_at=...), NO_EMITTED_AT),
+    "decimal-emitted-at": (with_record(emitted_at=5.5), NO_EMITTED_AT),
+    "emitted-at-too-large": (with_record(emitted_at=2**63), NO_EMITTED_AT),
+    "state": (b'{"type":"STATE","state":["hunter2"]}', "it is a STATE without a 'state' object"),
+    "truncated-after-a-prefix": (b"INFO " + with_record()[:-9], OTHER_TEXT),
+    "lower-case-last": (b'INFO {"record": {}, "type" :\t"record"}', OTHER_TEXT),
+    "single-quotes": (b"INFO %a" % json.loads(with_record()), OTHER_TEXT),
+    "nul-bytes": (b"\0\0\0\0" + with_record(), OTHER_TEXT),
+    "inside-an-object": (b'{"message":' + with_record() + b"}", OTHER_TEXT),
+    "json-in-a-string-in-a-string": (IN_A_STRING, OTHER_TEXT),
+    "lower-case-and-space": (with_record().replace(b"RECORD", b" Record "), IN_CAPITALS),
+    "utf-16-le": (with_record().decode().encode("utf-16-le"), UTF_16),
+    "utf-16-be": (with_record().decode().encode("utf-16-be"), UTF_16),
+}
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        pytest.param(with_record()[:-1], NOT_JSON, id="one-byte-short"),
-        pytest.param(
-            b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8", id="not-utf8"
-        ),
-        pytest.param(b'{"record":{"stream":"users","data":{}}}', NO_TYPE, id="no-type"),
-        pytest.param(b'{"type":"RECORD","record":["hunter2"]}', NO_RECORD, id="record-is-a-list"),
-        pytest.param(with_record(stream=...), NO_STREAM, id="no-stream"),
-        pytest.param(with_record(namespace=5), NO_NAMESPACE, id="namespace-is-a-number"),
-        pytest.param(with_record(data=["hunter2"]), NO_DATA, id="data-is-a-list"),
-        pytest.param(with_record(emitted_at=...), NO_EMITTED_AT, id="no-emitted-at"),
-        pytest.param(with_record(emitted_at=5.5), NO_EMITTED_AT, id="emitted-at-is-a-decimal"),
-        pytest.param(with_record(emitted_at=2**63), NO_EMITTED_AT, id="emitted-at-too-large"),
-        pytest.param(b'{"type":"STATE","state":["hunter2"]}', NO_STATE, id="state-is-a-list"),
-        pytest.param(b"INFO " + with_record()[:-9], OTHER_TEXT, id="truncated-after-a-prefix"),
-        pytest.param(b'INFO {"record": {}, "type" :\t"record"}', OTHER_TEXT, id="lower-case-last"),
-        pytest.param(b"INFO %a" % json.loads(with_record()), OTHER_TEXT, id="single-quotes"),
-        pytest.param(b"\0\0\0\0" + with_record(), OTHER_TEXT, id="nul-bytes"),
-        pytest.param(b'{"message":' + with_record() + b"}", OTHER_TEXT, id="inside-an-object"),
-        pytest.param(
-            orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()}),
-            OTHER_TEXT,
-            id="json-in-a-string-in-a-string",
-        ),
-        pytest.param(with_record().replace(b"RECORD", b" Record "), OTHER_CASE, id="white space"),
-        pytest.param(with_record().decode().encode("utf-16-le"), UTF_16, id="utf-16-le"),
-        pytest.param(with_record().decode().encode("utf-16-be"), UTF_16, id="utf-16-be"),
-    ],
-)
+@pytest.mark.parametrize(("line", "reason"), MALFORMED.values(), ids=MALFORMED.keys())
 @pytest.mark.parametrize("rest", [b"\n" + STATE, b""], ids=["in-the-middle", "at-the-end"])
 def test_a_malformed_message_fails_the_sync(
     line: bytes, reason: str, rest: bytes, caplog: pytest.LogCaptureFixture
@@ -328,28 +303,15 @@ def test_a_malformed_message_fails_the_sync(
     assert logged(caplog) == []
 
 
-def as_file(encoding: str) -> bytes:
-    """Return a whole input of a STATE and a LOG, with CRLF, in an encoding."""
-    lines = ['{"type":"STATE","state":{"data":{"x":"hunter2"}}}', "", '{"type":"LOG"}', ""]
-    return "\r\n".join(lines).encode(encoding)
-
-
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        pytest.param(b"\nhunter2\n\n\nhunter2", "2 non-blank lines)", id="text"),
-        pytest.param(b"hunter2", "1 non-blank line)", id="one-line"),
-        pytest.param(
-            codecs.BOM_UTF16_LE + as_file("utf-16-le"),
-            f"4 non-blank lines). The input{UTF_16[2:]}",
-            id="le-with-bom",
-        ),
-        pytest.param(
-            "\r\n".encode("utf-16-be") + as_file("utf-16-be"),
-            f"4 non-blank lines). The input{UTF_16[2:]}",
-            id="be-with-a-blank-line-first",
-        ),
+        (b"\nhunter2\n\n\nhunter2", "2 non-blank lines)"),
+        (b"hunter2", "1 non-blank line)"),
+        ("{}\r\n".encode("utf-16"), f"2 non-blank lines). The input{UTF_16[2:]}"),
+        ("\r\n{}".encode("utf-16-be"), f"2 non-blank lines). The input{UTF_16[2:]}"),
     ],
+    ids=["text", "one-line", "le-with-bom", "be-with-a-blank-line-first"],
 )
 def test_an_input_of_lines_without_one_message_fails_the_sync(text: bytes, lines: str) -> None:
     """It has another encoding, or is another program's output: its records would be lost."""

@@ -87,8 +87,8 @@ def test_a_closed_stdout_is_reported_in_one_line(dust: LocalDust) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported_in_one_line(dust: LocalDust, line: bytes) -> None:
     run = write(dust, line, prefix=redirected(">/dev/full"))
-    assert run.exit_code == 1
-    assert run.stderr == b"Could not write to stdout: No space left on device.\n"
+    reason = b"Could not write to stdout: No space left on device.\n"
+    assert (run.exit_code, run.stderr) == (1, reason)
 
 
 def test_a_sync_ends_when_the_reader_of_its_states_is_gone(dust: LocalDust) -> None:

@@ -22,6 +22,8 @@ AS_PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 PIPE_SIZE = 65536
 PROMPTLY_S = 2.0
 
+pytestmark = pytest.mark.timeout(60)
+
 
 def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:
     assert process.stdin
@@ -38,23 +40,25 @@ def read_state(process: subprocess.Popen[bytes]) -> bytes:
     raise AssertionError("stdout ended without a STATE")
 
 
-@pytest.mark.timeout(60)
+def store(process: subprocess.Popen[bytes], id_: int) -> None:
+    """Send a record and its state, and wait until the state is back."""
+    send(process, record("users", {"id": id_}), state(id_))
+    assert read_state(process) == state(id_) + b"\n"
+
+
 def test_a_state_is_on_the_pipe_while_stdin_stays_open(dust: LocalDust) -> None:
-    odd = b'{"type" : "STATE","state":{"x":1.10,"big":12345678901234567890123,"n":null},"id":3}'
     with connector.writing(dust.config, USERS) as process:
-        for sent in (state(1), odd):
-            send(process, record("users", {"id": 1}), sent)
-            assert read_state(process) == sent + b"\n"
+        store(process, 1)
         assert list(dust.documents) == ["users-1"]
         process.communicate()
         assert process.returncode == 0
 
 
-def can_unshare(*command: str) -> bool:
-    """Return whether this machine lets us make the namespaces of a command."""
+def can_unshare() -> bool:
+    """Return whether this machine lets us make a PID namespace."""
     if not shutil.which("unshare"):
         return False
-    return subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+    return subprocess.run([*AS_PID_1, "true"], capture_output=True, check=False).returncode == 0
 
 
 def terminate(process: subprocess.Popen[bytes], pid: int) -> int:
@@ -66,25 +70,12 @@ def terminate(process: subprocess.Popen[bytes], pid: int) -> int:
     return process.returncode
 
 
-def send_until_stdout_is_full(process: subprocess.Popen[bytes], line: bytes) -> None:
-    """Send a state that is larger than the pipe, and wait until its writer is stuck in it."""
-    assert process.stdout
-    send(process, line)
-    waiting = bytearray(4)
-    while int.from_bytes(waiting, "little") < PIPE_SIZE:
-        time.sleep(0.01)
-        fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, waiting)
-
-
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(None, id="while it waits for input"),
-        pytest.param(Fault(delay_s=30), id="while Dust hangs"),
-        pytest.param(
-            Fault(status=503, headers={"Retry-After": "60"}), id="while it waits to retry"
-        ),
+        pytest.param(None, id="waiting for input"),
+        pytest.param(Fault(delay_s=30), id="waiting for Dust"),
+        pytest.param(Fault(status=503, headers={"Retry-After": "60"}), id="waiting to retry"),
     ],
 )
 def test_a_signal_ends_the_sync_as_programs_end_that_do_not_handle_it(
@@ -92,8 +83,7 @@ def test_a_signal_ends_the_sync_as_programs_end_that_do_not_handle_it(
 ) -> None:
     """Promptly, without a traceback and with every acknowledged state already out."""
     with connector.writing(dust.config, USERS) as process:
-        send(process, record("users", {"id": 1}), state(1))
-        assert read_state(process) == state(1) + b"\n"
+        store(process, 1)
         if fault:
             seen = len(dust.requests)
             dust.faults = iter([fault])
@@ -107,34 +97,34 @@ def test_a_signal_ends_the_sync_as_programs_end_that_do_not_handle_it(
         assert stderr == b""
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.skipif(not can_unshare(*AS_PID_1), reason="needs a PID namespace of its own")
+@pytest.mark.skipif(not can_unshare(), reason="needs a PID namespace of its own")
 def test_a_signal_ends_a_sync_that_is_pid_1_with_exit_code_143(dust: LocalDust) -> None:
     """As in a container, where signals end only a process that handles them."""
     with connector.writing(dust.config, USERS, *AS_PID_1) as process:
-        send(process, record("users", {"id": 1}), state(1))
-        assert read_state(process) == state(1) + b"\n"
+        store(process, 1)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii")
         assert terminate(process, int(children.split()[0])) == 143
 
 
-@pytest.mark.timeout(60)
 def test_a_signal_ends_a_sync_whose_stdout_nobody_reads(dust: LocalDust) -> None:
+    """A state that is larger than the pipe is stuck in it."""
     with connector.writing(dust.config, USERS) as process:
-        send_until_stdout_is_full(process, state("x" * 10 * PIPE_SIZE))
+        assert process.stdout
+        send(process, state("x" * 10 * PIPE_SIZE))
+        waiting = bytearray(4)
+        while int.from_bytes(waiting, "little") < PIPE_SIZE:
+            time.sleep(0.01)
+            fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, waiting)
         assert terminate(process, process.pid) == -signal.SIGTERM
         assert process.stderr
         assert process.stderr.read() == b""
 
 
-@pytest.mark.timeout(60)
 def test_a_signal_that_was_ignored_at_the_start_stays_ignored(dust: LocalDust) -> None:
     """`nohup` ignores SIGHUP, and shells ignore SIGINT for processes in the background."""
     with connector.writing(dust.config, USERS, "nohup") as process:
-        send(process, record("users", {"id": 1}), state(1))
-        assert read_state(process) == state(1) + b"\n"
+        store(process, 1)
         process.send_signal(signal.SIGHUP)
-        send(process, record("users", {"id": 2}), state(2))
-        assert read_state(process) == state(2) + b"\n"
+        store(process, 2)
         process.communicate()
         assert process.returncode == 0

@@ -11,15 +11,15 @@ import pytest
 from integration_tests import connector
 from integration_tests.connector import COMMAND, USERS, Run, record, state
 from integration_tests.local_dust import LocalDust
-from integration_tests.test_pipe import read_state, send
+from integration_tests.test_pipe import read_state, send, store
+
+pytestmark = pytest.mark.timeout(60)
 
 
 def non_blocking(descriptor: int) -> tuple[str, ...]:
     """Return a command that makes a descriptor non-blocking for the command that follows."""
-    code = (
-        f"import os, sys; os.set_blocking({descriptor}, False); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    return (sys.executable, "-c", code)
+    code = f"import os, sys; os.set_blocking({descriptor}, False)"
+    return (sys.executable, "-c", f"{code}; os.execv(sys.argv[1], sys.argv[1:])")
 
 
 def redirected(redirection: str) -> tuple[str, ...]:
@@ -47,7 +47,6 @@ def assert_still_runs(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=0.1)
 
 
-@pytest.mark.timeout(60)
 def test_a_non_blocking_stdin_is_read_to_its_end(dust: LocalDust) -> None:
     """No data yet is not the end."""
     with connector.writing(dust.config, USERS, *non_blocking(0)) as process:
@@ -66,7 +65,6 @@ def test_a_non_blocking_stdin_is_read_to_its_end(dust: LocalDust) -> None:
     assert list(dust.documents) == [f"users-{id_}" for id_ in range(4)]
 
 
-@pytest.mark.timeout(60)
 def test_whole_lines_leave_through_a_non_blocking_stdout(dust: LocalDust) -> None:
     """States and the log, which the CDK writes, both larger than the pipe."""
     states = [state(str(number) * 300_000) for number in range(5)]
@@ -79,8 +77,7 @@ def test_whole_lines_leave_through_a_non_blocking_stdout(dust: LocalDust) -> Non
 
 def test_a_closed_stdout_is_reported_in_one_line(dust: LocalDust) -> None:
     run = write(dust, record("users", {"id": 1}), prefix=redirected(">&-"))
-    assert run.exit_code == 1
-    assert run.stderr == b"Could not write to stdout: it is closed.\n"
+    assert (run.exit_code, run.stderr) == (1, b"Could not write to stdout: it is closed.\n")
     assert not dust.requests
 
 
@@ -90,16 +87,14 @@ def test_a_closed_stdout_is_reported_in_one_line(dust: LocalDust) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_reported_in_one_line(dust: LocalDust, line: bytes) -> None:
     run = write(dust, line, prefix=redirected(">/dev/full"))
-    assert run.exit_code == 1
-    assert run.stderr == b"Could not write to stdout: No space left on device.\n"
+    reason = b"Could not write to stdout: No space left on device.\n"
+    assert (run.exit_code, run.stderr) == (1, reason)
 
 
-@pytest.mark.timeout(60)
 def test_a_sync_ends_when_the_reader_of_its_states_is_gone(dust: LocalDust) -> None:
     """What it stored from then on could not be acknowledged."""
     with connector.writing(dust.config, USERS) as process:
-        send(process, record("users", {"id": 1}), state(1))
-        assert read_state(process) == state(1) + b"\n"
+        store(process, 1)
         assert process.stdout
         assert process.stderr
         process.stdout.close()

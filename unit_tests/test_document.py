@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -17,20 +16,13 @@ from unit_tests.builders import EMITTED_AT_MS, EVENTS, USERS, document_of
 
 MEMBERS = Stream("members", primary_key=(("org",), ("id",)))
 NESTED = Stream("users", primary_key=(("user", "id"),))
+DOTTED = Stream("users", primary_key=(("a.b", "c"),))
 EU_USERS = replace(USERS, namespace="eu")
 
 
 def with_fields(**fields: object) -> Document:
     """Return the document of a record with these fields and the key 7."""
     return document_of(USERS, {"id": exact_json.Number("7"), **fields})
-
-
-def nested(depth: int) -> list[Any]:
-    """Return lists within lists."""
-    value: list[Any] = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 # The payload
@@ -51,14 +43,14 @@ def test_a_document_is_sent_as_dusts_upsert_request_takes_it() -> None:
     }
 
 
-@pytest.mark.parametrize("emitted_at_ms", [1, 8_640_000_000_000_000])
-def test_the_timestamp_is_when_the_record_was_emitted(emitted_at_ms: int) -> None:
-    assert document_of(USERS, {}, emitted_at_ms).payload()["timestamp"] == emitted_at_ms
+@pytest.mark.parametrize(
+    ("emitted_at_ms", "is_sent"),
+    [(1, True), (8_640_000_000_000_000, True), (0, False), (8_640_000_000_000_001, False)],
+)
+def test_a_timestamp_that_a_date_cannot_hold_is_left_out(emitted_at_ms: int, is_sent: bool) -> None:
+    payload = document_of(USERS, {}, emitted_at_ms).payload()
 
-
-@pytest.mark.parametrize("emitted_at_ms", [0, -1, 8_640_000_000_000_001, 2**63 - 1])
-def test_a_timestamp_that_a_date_cannot_hold_is_left_out(emitted_at_ms: int) -> None:
-    assert "timestamp" not in document_of(USERS, {}, emitted_at_ms).payload()
+    assert payload.get("timestamp", "left out") == (emitted_at_ms if is_sent else "left out")
 
 
 def test_any_record_can_be_sent_as_utf8_json() -> None:
@@ -67,15 +59,17 @@ def test_any_record_can_be_sent_as_utf8_json() -> None:
 
     sent = orjson.loads(orjson.dumps(document_of(stream, data).payload()))
 
-    assert sent["title"] == "\ufffd"
-    assert sent["source_url"] == ""
     assert sent["tags"] == ["airbyte:stream:\ufffd", "airbyte:namespace:\ufffd"]
     assert stream.descriptor == StreamDescriptor(name="\\ud800", namespace="\\udfff")
 
 
 def test_a_record_that_nests_too_deeply_to_be_written_fails_the_sync() -> None:
+    data: dict[str, Any] = {}
+    for _ in range(5000):
+        data = {"a": data}
+
     with pytest.raises(InputError) as failed:
-        document_of(EU_USERS, {"a": nested(5000)})
+        document_of(EU_USERS, data)
 
     assert str(failed.value) == (
         "A record of stream 'users' nests too deeply to be stored as JSON: leave the field out in "
@@ -88,20 +82,14 @@ def test_a_record_that_nests_too_deeply_to_be_written_fails_the_sync() -> None:
 # Text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param('{\n  "b": 1,\n  "a": {\n    "d": [\n      2\n    ]\n  }\n}', id="key-order"),
-        pytest.param('{\n  "id": 123456789012345678901234567890\n}', id="huge-integer"),
-        pytest.param('{\n  "n": [\n    1.0,\n    1.10,\n    7E+3,\n    -0\n  ]\n}', id="digits"),
-        pytest.param('{\n  "n": 1e400\n}', id="beyond-a-double"),
-        pytest.param('{\n  "é": "日本 😀"\n}', id="non-ascii"),
-        pytest.param('{\n  "s": "\\ud800 and \\udfff"\n}', id="lone-surrogates"),
-        pytest.param('{\n  "a": [],\n  "o": {},\n  "n": null,\n  "t": true\n}', id="empty"),
-    ],
-)
-def test_the_text_is_the_records_data_digit_for_digit(text: str) -> None:
+def test_the_text_is_the_records_data_digit_for_digit() -> None:
     """Key order kept, 2-space indent, non-ASCII as is, lone surrogates as their escapes."""
+    numbers = ",\n    ".join(["123456789012345678901234567890", "1.10", "7E+3", "-0", "1e400"])
+    text = (
+        f'{{\n  "é": "日本 😀 \\ud800 \\udfff",\n  "b": [\n    {numbers}\n  ],\n'
+        '  "a": {\n    "a": [],\n    "o": {},\n    "n": null,\n    "t": true\n  }\n}'
+    )
+
     assert document_of(EVENTS, text).text == text
     assert document_of(EVENTS, re.sub(r"\n *", "", text)).text == text
 
@@ -120,38 +108,45 @@ def test_a_text_of_over_1_000_000_characters_is_not_indented(
 # Tags
 
 
-@pytest.mark.parametrize("namespace", [None, ""], ids=["none", "empty"])
-def test_the_only_tag_is_the_stream_where_it_has_no_namespace(namespace: str | None) -> None:
-    assert Stream("users", namespace=namespace).tags == ("airbyte:stream:users",)
+@pytest.mark.parametrize(
+    ("stream", "tags"),
+    [
+        pytest.param(USERS, ["stream:users"], id="no-namespace"),
+        pytest.param(replace(USERS, namespace=""), ["stream:users"], id="empty-namespace"),
+        pytest.param(Stream("s" * 600), ["stream:" + "s" * 497], id="512-characters"),
+        pytest.param(Stream("s" * 495 + "😀"), ["stream:" + "s" * 495 + "😀"], id="512-units"),
+        pytest.param(Stream("s" * 496 + "😀"), ["stream:" + "s" * 496], id="emoji-at-the-cut"),
+        pytest.param(
+            Stream("a\x00b\nc\x1fd\x7fe\x9ff", namespace="\x00\udfff"),
+            ["stream:a b c d e f", "namespace: \ufffd"],
+            id="control-and-surrogate",
+        ),
+    ],
+)
+def test_tags_are_stream_and_namespace_as_dust_can_store_them(
+    stream: Stream, tags: list[str]
+) -> None:
+    """At most 512 UTF-16 units, without control characters. Dust answers 500 to NUL."""
+    assert list(stream.tags) == ["airbyte:" + tag for tag in tags]
 
 
-def test_tags_are_cut_at_512_utf16_units() -> None:
-    stream = Stream("s" * 600, namespace="n" * 492 + "😀")
-
-    assert stream.tags == ("airbyte:stream:" + "s" * 497, "airbyte:namespace:" + "n" * 492 + "😀")
-    assert replace(stream, namespace="n" * 493 + "😀").tags[1] == "airbyte:namespace:" + "n" * 493
-
-
-@pytest.mark.parametrize("control", ["\x00", "\n", "\x1f", "\x7f", "\x9f"])
-def test_control_characters_become_spaces_in_tags(control: str) -> None:
-    """Dust answers 500 to NUL."""
-    assert Stream(f"my{control}users", namespace=f"e{control}u").tags == (
-        "airbyte:stream:my users",
-        "airbyte:namespace:e u",
-    )
-
-
-# Title
+# Title and source URL
 
 TITLE_FIELDS = ["name", "full_name", "display_name", "title", "subject", "label"]
 URL_FIELDS = ["source_url", "html_url", "web_url", "permalink", "url", "link"]
 
 
-@pytest.mark.parametrize("first", range(len(TITLE_FIELDS)), ids=TITLE_FIELDS)
-def test_the_first_of_the_usual_title_fields_counts(first: int) -> None:
-    fields = {name: f"the {name}" for name in reversed(TITLE_FIELDS[first:])}
-
-    assert with_fields(**fields).title == f"the {TITLE_FIELDS[first]}"
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [("title", TITLE_FIELDS), ("source_url", URL_FIELDS)],
+    ids=["title", "url"],
+)
+def test_the_first_of_the_usual_fields_counts(attribute: str, names: list[str]) -> None:
+    """Whatever the case of its name, and the order in the record."""
+    fields: dict[str, str] = {}
+    for name in reversed(names):
+        url = fields[name.title()] = f"https://a.example/{name}"
+        assert getattr(with_fields(**fields), attribute) == url
 
 
 @pytest.mark.parametrize(
@@ -168,17 +163,15 @@ def test_case_and_separators_of_title_fields_are_ignored(field: str) -> None:
         pytest.param({"Full_Name": "Zoe", "fullName": "Ann"}, "Zoe", id="first-in-the-record"),
         pytest.param({"Name": " ", "NAME": 1, "name": "n", "title": "t"}, "n", id="first-text"),
         pytest.param({"name": "\x00\x1f\x7f", "title": "t"}, "t", id="skips-control-only"),
-        pytest.param({"name": None, "title": ["x"], "label": "l"}, "l", id="skips-no-string"),
-        pytest.param({"name": exact_json.Number("5")}, "users 7", id="skips-number"),
-        pytest.param({"name": {"name": "x"}, "label": "l"}, "l", id="top-level"),
+        pytest.param(
+            {"name": None, "title": {"name": "x"}, "label": "l"}, "l", id="skips-no-string"
+        ),
         pytest.param({"name": "a\nb\tc\x00d\x7fe\x80f\x9fg"}, "a b c d e f g", id="control"),
         pytest.param({"name": "a\xa0b\u2028c\u200bd"}, "a\xa0b\u2028c\u200bd", id="no-control"),
         pytest.param({"name": "a\ud800b\udfffc"}, "a\ufffdb\ufffdc", id="lone-surrogates"),
-        pytest.param({"name": "a" * 512}, "a" * 512, id="512-characters"),
         pytest.param({"name": "a" * 513}, "a" * 512, id="one-too-many"),
         pytest.param({"name": "a" * 510 + "😀"}, "a" * 510 + "😀", id="emoji-fits"),
         pytest.param({"name": "a" * 511 + "😀"}, "a" * 511, id="emoji-at-the-cut"),
-        pytest.param({"name": "a" + "😀" * 300}, "a" + "😀" * 255, id="emoji-count-twice"),
         pytest.param({"name": "é" * 600}, "é" * 512, id="other-characters-count-once"),
     ],
 )
@@ -206,9 +199,6 @@ def test_without_such_a_field_the_title_is_the_key_else_the_document_id(
     assert document_of(stream, data).title == title
 
 
-# Source URL
-
-
 @pytest.mark.parametrize(
     "url",
     [
@@ -228,7 +218,6 @@ def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param("", id="empty"),
         pytest.param("ftp://a.example/x", id="ftp"),
         pytest.param("https://a.example//x", id="two-slashes-begin-the-path"),
         pytest.param("https://1.2.3.256/", id="broken-ipv4"),
@@ -237,8 +226,6 @@ def test_a_url_of_a_page_is_the_source_url_as_it_was_written(url: str) -> None:
         pytest.param("https://a.example/" + "日" * 3_600, id="too-long-once-encoded"),
         # Dust's parser may not know these characters, and then refuses the whole document.
         pytest.param("https://\U0002ebf0.com/", id="host-beyond-the-basic-plane"),
-        pytest.param(["https://a.example/"], id="list"),
-        pytest.param(exact_json.Number("5"), id="number"),
         pytest.param("https://api.github.com/users/1", id="api-host"),
         pytest.param("https://acme.zendesk.com/api/v2/tickets/35.json", id="api-path"),
         pytest.param("https://acme.atlassian.net/rest/api/3/issue/1", id="rest-path"),
@@ -249,100 +236,50 @@ def test_a_bad_url_or_that_of_an_api_is_left_out_and_a_later_page_taken(url: obj
     assert with_fields(url=url, link="https://b.example/").source_url == "https://b.example/"
 
 
-@pytest.mark.parametrize("first", range(len(URL_FIELDS)), ids=URL_FIELDS)
-def test_the_first_of_the_usual_url_fields_counts(first: int) -> None:
-    fields = {name: f"https://a.example/{name}" for name in reversed(URL_FIELDS[first:])}
-
-    assert with_fields(**fields).source_url == f"https://a.example/{URL_FIELDS[first]}"
-
-
-def test_the_case_of_url_fields_is_ignored() -> None:
-    a, b, c = (f"https://{name}.example/" for name in "abc")
-
-    assert with_fields(link=a, URL=b, Url=c).source_url == b
-    assert with_fields(link=a, HTML_URL="no URL", Html_Url=c).source_url == c
-
-
 # Ids
 
 
 @pytest.mark.parametrize(
-    ("key", "id_"),
+    ("stream", "data", "id_"),
     [
-        ("42", "users-42"),
-        ("-5", "users--5"),
-        ("7E+3", "users-7000"),
-        ("123456789012345678901234567890", "users-123456789012345678901234567890"),
-        ("1736365559000123", "users-1736365559000123"),
-        ("true", "users-true"),
-        ('"AB_12-x"', "users-AB_12-x"),
-        (
-            '"3f2504e0-4f89-11d3-9a0c-0305e82c3301"',
-            "users-3f2504e0-4f89-11d3-9a0c-0305e82c3301",
-        ),
+        (USERS, '{"id": 42}', "users-42"),
+        (USERS, '{"id": -5}', "users--5"),
+        (USERS, '{"id": 7E+3}', "users-7000"),
+        (USERS, '{"id": 123456789012345678901}', "users-123456789012345678901"),
+        (USERS, '{"id": 1736365559000123}', "users-1736365559000123"),
+        (USERS, '{"id": true}', "users-true"),
+        (USERS, '{"id": "AB_12-x"}', "users-AB_12-x"),
+        (NESTED, '{"id": 1, "user": {"id": 42}}', "users-42"),
+        (DOTTED, '{"a": {"b": {"c": 1}}, "a.b": {"c": 42}}', "users-42"),
+        (MEMBERS, '{"id": 7, "org": "acme"}', "members-acme-7"),
         # These could belong to two records, and end in the first 16 hex of SHA-256 over
         # `[namespace,stream,[values]]` as JSON.
-        ('"a b"', "users-a_b-61dd1ecf303fe6f7"),
-        ('"a.b"', "users-a_b-a66939f263821f81"),
-        ('"é"', "users-_-5a38f9ca5a512193"),
-        (r'"\ud800"', "users-_-b6fa42ab409d27e7"),
-        ("1.10", "users-1_1-160cde078704c7a6"),
-        ('""', "users--ec63b620fa1336bf"),
-        ('{"b":1.0,"a":[2e0,true]}', "users-__a___2_true___b__1_-f56fd9bf06cf489c"),
-        ("[1, null]", "users-_1_null_-6bbb4ebfadb282c1"),
-        ('"a-0123456789abcdef"', "users-a-0123456789abcdef-db9379db9399fded"),
-        ('"deadbeefdeadbeef"', "users-deadbeefdeadbeef-91feb80b8f7dc5a0"),
+        (USERS, '{"id": "a b"}', "users-a_b-61dd1ecf303fe6f7"),
+        (USERS, '{"id": "é"}', "users-_-5a38f9ca5a512193"),
+        (USERS, r'{"id": "\ud800"}', "users-_-b6fa42ab409d27e7"),
+        (USERS, '{"id": 1.10}', "users-1_1-160cde078704c7a6"),
+        (USERS, '{"id": ""}', "users--ec63b620fa1336bf"),
+        (USERS, '{"id": {"b":1.0,"a":[2e0]}}', "users-__a___2___b__1_-15616c61417cc1e9"),
+        (USERS, '{"id": "a-0123456789abcdef"}', "users-a-0123456789abcdef-db9379db9399fded"),
+        (USERS, '{"id": "deadbeefdeadbeef"}', "users-deadbeefdeadbeef-91feb80b8f7dc5a0"),
+        (MEMBERS, '{"org": "a-b", "id": "c"}', "members-a-b-c-5e2dedd7d9538fd0"),
+        (MEMBERS, '{"org": "a", "id": "b-c"}', "members-a-b-c-af8293f9f7fbc08d"),
+        (MEMBERS, '{"org": "", "id": 7}', "members--7-5f202d8f5d2e6232"),
+        (MEMBERS, '{"org": null, "id": 7}', "members--7-1473399cb08b923a"),
+        (MEMBERS, '{"id": 7}', "members--7-1473399cb08b923a"),
+        (MEMBERS, '{"org": "a", "id": null}', "members-a--0405e54d87c8a310"),
+        (
+            MEMBERS,
+            '{"org": "a", "id": "deadbeefdeadbeef"}',
+            "members-a-deadbeefdeadbeef-28eac898ee2269c4",
+        ),
+        (EU_USERS, '{"id": 7}', "users-7-7a0e64069e1e2827"),
+        (replace(USERS, name="my stream"), '{"id": 7}', "my_stream-7-26ddf82b0984288f"),
+        (replace(USERS, name="users-archive"), '{"id": 7}', "users-archive-7-013b17e9822d5a64"),
     ],
 )
-def test_a_key_gives_the_plain_id_or_one_with_a_digest(key: str, id_: str) -> None:
-    assert document_of(USERS, f'{{"id": {key}}}').id == id_
-
-
-@pytest.mark.parametrize(
-    ("data", "id_"),
-    [
-        ('{"id": 7, "org": "acme"}', "members-acme-7"),
-        ('{"org": "a-b", "id": "c"}', "members-a-b-c-5e2dedd7d9538fd0"),
-        ('{"org": "a", "id": "b-c"}', "members-a-b-c-af8293f9f7fbc08d"),
-        ('{"org": "", "id": 7}', "members--7-5f202d8f5d2e6232"),
-        ('{"org": null, "id": 7}', "members--7-1473399cb08b923a"),
-        ('{"id": 7}', "members--7-1473399cb08b923a"),
-        ('{"org": "a", "id": null}', "members-a--0405e54d87c8a310"),
-        ('{"org": "a", "id": "deadbeefdeadbeef"}', "members-a-deadbeefdeadbeef-28eac898ee2269c4"),
-    ],
-)
-def test_a_composite_key_with_a_hyphen_or_an_empty_part_gives_an_id_with_a_digest(
-    data: str, id_: str
-) -> None:
-    assert document_of(MEMBERS, data).id == id_
-
-
-@pytest.mark.parametrize(
-    ("stream", "id_"),
-    [
-        pytest.param(EU_USERS, "users-7-%s", id="namespace"),
-        pytest.param(replace(USERS, name="my stream"), "my_stream-7-%s", id="space"),
-        pytest.param(replace(USERS, name="users-archive"), "users-archive-7-%s", id="hyphen"),
-    ],
-)
-def test_a_stream_with_a_namespace_or_an_unusual_name_gives_ids_with_a_digest(
-    stream: Stream, id_: str
-) -> None:
-    identity = orjson.dumps([stream.namespace, stream.name, ["7"]])
-
-    assert document_of(stream, '{"id": 7}').id == id_ % sha256(identity).hexdigest()[:16]
-
-
-@pytest.mark.parametrize(
-    ("path", "data"),
-    [
-        (("user", "id"), '{"id": 1, "user": {"id": 42}}'),
-        (("a.b", "c"), '{"a": {"b": {"c": 1}}, "a.b": {"c": 42}}'),
-    ],
-    ids=["nested", "dot-in-a-name"],
-)
-def test_the_path_of_a_key_is_followed(path: tuple[str, ...], data: str) -> None:
-    assert document_of(replace(USERS, primary_key=(path,)), data).id == "users-42"
+def test_a_key_gives_the_plain_id_or_one_with_a_digest(stream: Stream, data: str, id_: str) -> None:
+    assert document_of(stream, data).id == id_
 
 
 def test_an_id_has_at_most_255_characters_and_is_cut_before_its_digest() -> None:
@@ -356,40 +293,29 @@ def test_an_id_has_at_most_255_characters_and_is_cut_before_its_digest() -> None
 
 
 @pytest.mark.parametrize(
-    ("data", "id_"),
+    ("stream", "data", "id_"),
     [
-        ("{}", "events-44136fa355b3678a"),
-        ('{"b": [2, "é"], "a": {"y": null, "x": 1.50}}', "events-7224d88b2b8ee3d1"),
-        ('{"a": 1}', "events-015abd7f5cc57a2d"),
-        ('{"a": 1.0}', "events-c29a44abc114a1d7"),
-        (r'{"a": "\ud800"}', "events-89f8ca88ea20e6cd"),
+        (EVENTS, '{"b": [2, "é"], "a": {"y": null, "x": 1.50}}', "7224d88b2b8ee3d1"),
+        (EVENTS, r'{"a": "\ud800"}', "89f8ca88ea20e6cd"),
+        # A namespace or an unusual name adds a digest.
+        (replace(EVENTS, namespace="eu"), '{"a":1}', "015abd7f5cc57a2d-18b0201ef64f9c08"),
+        (replace(EVENTS, name="my-events"), '{"a":1}', "015abd7f5cc57a2d-f57235c6cd48680d"),
     ],
+    ids=["sorted", "surrogate", "namespace", "hyphen"],
 )
-def test_without_a_primary_key_the_id_is_a_hash_of_the_data(data: str, id_: str) -> None:
+def test_without_a_primary_key_the_id_is_a_hash_of_the_data(
+    stream: Stream, data: str, id_: str
+) -> None:
     """The first 16 hex of SHA-256 over the compact JSON with sorted keys, numbers as they came."""
-    document = document_of(EVENTS, data)
+    document = document_of(stream, data)
 
-    assert document.id == id_
+    assert document.id == f"{stream.name}-{id_}"
     assert not document.lacks_its_key
-
-
-def test_without_a_primary_key_a_namespace_or_an_unusual_name_adds_a_digest() -> None:
-    ids = [
-        document_of(stream, '{"a":1}').id
-        for stream in (replace(EVENTS, namespace="eu"), replace(EVENTS, name="my-events"))
-    ]
-
-    assert ids == [
-        "events-015abd7f5cc57a2d-18b0201ef64f9c08",
-        "my-events-015abd7f5cc57a2d-f57235c6cd48680d",
-    ]
 
 
 @pytest.mark.parametrize(
     ("stream", "data", "id_"),
     [
-        pytest.param(USERS, '{"name": "Ada"}', "users-88bab6d8f6dc68a8", id="missing"),
-        pytest.param(USERS, '{"id": null}', "users-185486091df0b98c", id="null"),
         pytest.param(MEMBERS, '{"org": null}', "members-b6fc21e65194f168", id="all-parts"),
         pytest.param(NESTED, '{"user": "Ada"}', "users-09a6b6cb2b960137", id="path-into-a-string"),
         pytest.param(NESTED, '{"user.id": 7}', "users-296912ad15a49e64", id="name-with-a-dot"),
@@ -409,11 +335,8 @@ def test_a_record_without_any_part_of_its_key_gets_the_id_of_its_data(
     ("one", "other", "are_one"),
     [
         ("1", '"1"', True),
-        ("true", '"true"', True),
         ('{"a":1,"b":[2]}', '{"b":[2e0],"a":1.0}', True),
-        ('"\\ud83d\\ude00"', '"😀"', True),
         ('"1"', '"1.0"', False),
-        ('"a"', '"A"', False),
         ('"\u00e9"', '"e\u0301"', False),
     ],
 )
@@ -424,13 +347,6 @@ def test_keys_are_equal_where_their_texts_are(one: str, other: str, are_one: boo
     assert len(ids) == (1 if are_one else 2)
 
 
-def test_null_empty_and_false_values_of_a_key_are_different_values() -> None:
-    parts = ["null", '""', '"None"', "[]", "{}", "false", "0"]
-    data = [f'{{"org": {org}, "id": {id_}}}' for org in parts for id_ in parts]
-
-    assert len({document_of(MEMBERS, one).id for one in data}) == len(parts) ** 2
-
-
 # What PyAirbyte's caches add
 
 CACHE_FIELDS = {"_airbyte_raw_id": "01J", "_airbyte_extracted_at": "2026", "_airbyte_meta": {}}
@@ -438,15 +354,11 @@ EMITTED_AT_S = EMITTED_AT_MS // 1000
 FROM_PYAIRBYTE = replace(EVENTS, is_of_pyairbyte=True)
 
 
-@pytest.mark.parametrize("key", [USERS.primary_key, ()], ids=["key", "no-key"])
-def test_the_fields_of_a_pyairbyte_cache_are_in_neither_id_nor_text(
-    key: tuple[tuple[str, ...], ...],
-) -> None:
+def test_the_fields_of_a_pyairbyte_cache_are_in_neither_id_nor_text() -> None:
     """They differ each time the source is read."""
-    stream = replace(FROM_PYAIRBYTE, primary_key=key)
-    document = document_of(stream, {"id": "a", **CACHE_FIELDS}, EMITTED_AT_S)
+    document = document_of(FROM_PYAIRBYTE, {"id": "a", **CACHE_FIELDS}, EMITTED_AT_S)
 
-    assert document == document_of(stream, {"id": "a"}, EMITTED_AT_S)
+    assert document == document_of(FROM_PYAIRBYTE, {"id": "a"}, EMITTED_AT_S)
 
 
 @pytest.mark.parametrize(
@@ -475,15 +387,13 @@ def test_fields_of_these_names_that_a_source_has_itself_are_kept(
 @pytest.mark.parametrize(
     ("is_deduped", "data", "is_deletion"),
     [
-        (True, {"id": "a", "_ab_cdc_deleted_at": "2026-11-24"}, True),
         (True, {"id": "a", "_ab_cdc_deleted_at": ""}, True),
         (True, {"id": "a", "_ab_cdc_deleted_at": None}, False),
-        (True, {"id": "a"}, False),
         (True, {"id": None, "_ab_cdc_deleted_at": "2026-11-24"}, False),
         (True, {"org": "acme", "_ab_cdc_deleted_at": "2026-11-24"}, True),
         (False, {"id": "a", "_ab_cdc_deleted_at": "2026-11-24"}, False),
     ],
-    ids=["deleted", "empty", "null", "absent", "no-key", "part-of-the-key", "append"],
+    ids=["empty", "null", "no-key", "part-of-the-key", "append"],
 )
 def test_a_deleted_record_is_a_deletion_under_append_dedup_if_it_has_a_key(
     is_deduped: bool, data: dict[str, Any], is_deletion: bool

@@ -55,11 +55,6 @@ def with_record(**fields: Any) -> bytes:
     return orjson.dumps({"type": "RECORD", "record": record})
 
 
-def with_data(data: bytes) -> bytes:
-    """Return a RECORD line with this JSON in its data."""
-    return with_record(data={}).replace(b'"data":{}', b'"data":{"y":"hunter2","x":' + data + b"}")
-
-
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """Return the levels and messages of the log."""
     return [(record.levelname, record.getMessage()) for record in caplog.records]
@@ -70,43 +65,27 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 def test_a_record_is_read_with_every_digit_and_character() -> None:
     line = (
-        rb'{"type":"RECORD","record":{"stream":"users","namespace":"eu","emitted_at":1736365559000,'
+        rb'{"type":"RECORD","record":{"stream":"users","namespace":"eu","emitted_at":5,'
         rb'"data":{"n":18446744073709551616,"d":1.10,"s":"\ud800 \u00e9","b":[true,null]},'
         rb'"meta":{"changes":[{"field":"x","change":"OF_TOMORROW"}]},"tomorrow":{"a":1}}}'
     )
 
-    assert read(line) == [
-        AirbyteMessage(
-            type=Type.RECORD,
-            record=AirbyteRecordMessage(
-                stream="users",
-                namespace="eu",
-                data={
-                    "n": Number("18446744073709551616"),
-                    "d": Number("1.10"),
-                    "s": "\ud800 é",
-                    "b": [True, None],
-                },
-                emitted_at=1736365559000,
-            ),
-        )
-    ]
+    numbers = {"n": Number("18446744073709551616"), "d": Number("1.10")}
+    data = {**numbers, "s": "\ud800 é", "b": [True, None]}
+    record = AirbyteRecordMessage(stream="users", namespace="eu", data=data, emitted_at=5)
+
+    assert read(line) == [AirbyteMessage(type=Type.RECORD, record=record)]
 
 
-@pytest.mark.parametrize("namespace", [None, ...], ids=["null", "absent"])
-def test_a_record_may_have_no_namespace(namespace: Any) -> None:
-    (message,) = read(with_record(namespace=namespace))
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("namespace", None), ("emitted_at", 2**63 - 1), ("emitted_at", -(2**63))],
+    ids=["no-namespace", "largest", "least"],
+)
+def test_a_record_may_lack_a_namespace_and_have_any_time_of_64_bits(field: str, value: Any) -> None:
+    (message,) = read(with_record(**{field: value}))
 
-    assert message.record is not None
-    assert message.record.namespace is None
-
-
-@pytest.mark.parametrize("emitted_at", [2**63 - 1, -(2**63)], ids=["largest", "least"])
-def test_emitted_at_may_be_any_integer_of_64_bits(emitted_at: int) -> None:
-    (message,) = read(with_record(emitted_at=emitted_at))
-
-    assert message.record is not None
-    assert message.record.emitted_at == emitted_at
+    assert getattr(message.record, field) == value
 
 
 @pytest.mark.parametrize("field", ["file", "file_reference"])
@@ -118,14 +97,8 @@ def test_records_with_files_give_one_warning_for_each_stream(
     lines = [with_record(stream=name, data={}, **{field: file}) for name in ("a", "a", "b")]
 
     assert types(b"\n".join([*lines, with_record(**{field: None})])) == ["RECORD"] * 4
-    assert logged(caplog) == [
-        (
-            "WARNING",
-            f"Stream {name!r} has records with files: this destination stores the records' data, "
-            "but no files.",
-        )
-        for name in ("a", "b")
-    ]
+    warning = "records with files: this destination stores the records' data, but no files."
+    assert logged(caplog) == [("WARNING", f"Stream '{name}' has {warning}") for name in ("a", "b")]
 
 
 # States
@@ -141,16 +114,14 @@ def test_records_with_files_give_one_warning_for_each_stream(
             b'"checkpoint_id":7,"destinationStats":null,"type":"STREAM"},"type":"STATE","x":[]}',
             id="unknown-fields-and-nulls",
         ),
-        pytest.param(b'{"type":"STATE","state":{"data":{"cursor":"a"}}}', id="legacy"),
         pytest.param(b'{"type":"STATE","state":{}}', id="empty"),
         pytest.param(b' { "state" :\t{ "b" : 1 } , "type" : "STATE" } \t', id="spacing"),
         pytest.param(rb'{"type":"ST\u0041TE","state":{"c":"\u00e9\/\ud800"}}', id="escapes"),
-        pytest.param('{"type":"STATE","state":{"c":"é😀"}}'.encode(), id="non-ascii"),
+        pytest.param('{"type":"STATE","state":{"c":"é😀","c":2}}'.encode(), id="repeated-key"),
         pytest.param(
             b'{"type":"STATE","state":{"data":{"c":123456789012345678901234567890,"d":1.10}}}',
-            id="digits",
+            id="legacy-with-digits",
         ),
-        pytest.param(b'{"type":"STATE","state":{"c":1,"c":2}}', id="repeated-key"),
     ],
 )
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b""], ids=["lf", "crlf", "end-of-input"])
@@ -161,27 +132,22 @@ def test_a_state_goes_back_byte_for_byte(line: bytes, ending: bytes) -> None:
     assert written(message) == line + b"\n"
 
 
-def state_line(state: str) -> bytes:
-    return f'{{"type":"STATE","state":{state}}}'.encode()
-
-
 @pytest.mark.parametrize(
     "state",
     [
         pytest.param('{"type":"TOMORROW"}', id="unknown-type"),
-        pytest.param('{"type":"STREAM","stream":7}', id="stream-is-a-number"),
         pytest.param('{"type":"STREAM","stream":{"stream_state":null}}', id="no-descriptor"),
-        pytest.param('{"type":"GLOBAL","global":{"stream_states":{}}}', id="no-list"),
         pytest.param('{"type":"LEGACY","data":' + "9" * 5000 + "}", id="number-too-long"),
     ],
 )
 def test_a_state_that_the_cdk_cannot_read_is_acknowledged_and_unread(state: str) -> None:
     """It may be the one that says whether the stream is complete."""
-    message, unread = read(state_line(state))
+    line = f'{{"type":"STATE","state":{state}}}'.encode()
+    message, unread = read(line)
 
     assert isinstance(message, StateLine)
     assert message.state is None
-    assert written(message) == state_line(state) + b"\n"
+    assert written(message) == line + b"\n"
     assert isinstance(unread, UnreadLine)
 
 
@@ -190,27 +156,20 @@ def test_a_state_that_the_cdk_cannot_read_is_acknowledged_and_unread(state: str)
 STATUS = '"type":"STREAM_STATUS","emitted_at":5,"stream_status":'
 
 
-def test_the_status_of_a_stream_and_an_error_of_the_source_are_read() -> None:
-    status = '{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}'
-    line = f'{{"type":"TRACE","trace":{{{STATUS}{status}}}}}\n'.encode()
-    error = b'{"type":"TRACE","trace":{"type":"ERROR","emitted_at":5,"error":{"message":"No."}}}'
-
-    assert types(line + error) == ["TRACE", "TRACE"]
-
-
 @pytest.mark.parametrize(
-    "trace",
+    ("trace", "type_"),
     [
-        pytest.param('"type":"ERROR"', id="error-without-content"),
-        pytest.param(STATUS + '{"status":"COMPLETE"}', id="status-without-stream"),
-        pytest.param(
-            STATUS + '{"stream_descriptor":{"name":"a"},"status":"X"}', id="unknown-status"
-        ),
+        (STATUS + '{"stream_descriptor":{"name":"users"},"status":"COMPLETE"}', "TRACE"),
+        ('"type":"ERROR","emitted_at":5,"error":{"message":"No."}', "TRACE"),
+        ('"type":"ERROR"', "UNREAD"),
+        (STATUS + '{"status":"COMPLETE"}', "UNREAD"),
+        (STATUS + '{"stream_descriptor":{"name":"a"},"status":"X"}', "UNREAD"),
     ],
+    ids=["status", "error", "error-without-content", "status-without-stream", "unknown-status"],
 )
-def test_a_status_or_error_that_the_cdk_cannot_read_is_unread(trace: str) -> None:
+def test_a_status_or_error_is_read_and_unread_where_the_cdk_cannot(trace: str, type_: str) -> None:
     """It may say that a stream, or the source, has failed."""
-    assert types(f'{{"type":"TRACE","trace":{{{trace}}}}}'.encode()) == ["UNREAD"]
+    assert types(f'{{"type":"TRACE","trace":{{{trace}}}}}'.encode()) == [type_]
 
 
 # Lines
@@ -219,11 +178,7 @@ def test_a_status_or_error_that_the_cdk_cannot_read_is_unread(trace: str) -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param(RECORD + b"\n" + STATE + b"\n", id="lf"),
-        pytest.param(RECORD + b"\r\n" + STATE + b"\r\n", id="crlf"),
-        pytest.param(RECORD + b"\n" + STATE, id="last-line-without-newline"),
-        pytest.param(b"\n\r\n \t\n" + RECORD + b"\n\n" + STATE + b"\n\n", id="blank-lines"),
-        pytest.param(BOM + RECORD + b"\n" + STATE + b"\n", id="bom"),
+        pytest.param(b"\n\r\n \t\n" + RECORD + b"\r\n\n" + STATE + b"\n\n", id="blank-lines"),
         pytest.param(BOM + b"\r\n" + RECORD + b"\n" + STATE, id="bom-on-a-blank-line"),
         pytest.param(RECORD + b"\n" + BOM + STATE, id="bom-of-a-second-file"),
         pytest.param(b" \t" + RECORD + b"  \n" + STATE, id="white-space-around"),
@@ -240,7 +195,6 @@ def test_blank_lines_line_endings_and_a_bom_make_no_difference(
     "line",
     [
         pytest.param(b'{"type":"LOG","log":{"level":"INFO","message":"hello"}}', id="log"),
-        pytest.param(b'{"type":"CONTROL"}', id="control"),
         pytest.param(b'{"type":"OF_TOMORROW","tomorrow":[1]}', id="unknown"),
         pytest.param(b'{"type":"state","state":{}}', id="lower-case-state"),
         pytest.param(b'{"type":"TRACE","trace":null}', id="empty-trace"),
@@ -258,18 +212,10 @@ def test_other_messages_are_ignored_without_a_warning(
 STRAY_LINES = {
     "text": b"hunter2 says hello",
     "array": b"[1, 2]",
-    "string": b'"hunter2"',
-    "number": b"5",
-    "words": b'2026-01-01 INFO read 5 RECORD messages, their "type" and "record"',
-    "a-quoted-type": b'INFO ignored a message of "type": "RECORD"',
     "a-log-of-a-record": b'{"level": "INFO", "record": {"id": "hunter2"}}',
     "another-type": with_record().replace(b"RECORD", b"RECORDS").replace(b"{", b"INFO {", 1),
     "another-field": with_record().replace(b'"record"', b'"records"').replace(b"{", b"INFO {", 1),
-    "nul": b"hunter2\x00",
-    "nan": b"NaN",
-    "null": b"null",
     "not-utf8": b"\xff\xfe\x00hunter2",
-    "empty-object": b"{}",
     "object-without-type": b'{"hunter2": {"type": "RECORD"}}',
     "type-is-a-number": b'{"type": 5, "hunter2": 1}',
 }
@@ -289,85 +235,45 @@ def test_a_line_that_is_not_a_message_is_unread_with_a_warning(
 def test_many_lines_that_are_not_messages_give_one_warning_and_a_count(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert types(RECORD + b"\nhunter2" * 1600 + b"\n" + STATE) == [
-        "RECORD",
-        *["UNREAD"] * 1600,
-        "STATE",
-    ]
+    read_as = types(RECORD + b"\nhunter2" * 1600 + b"\n" + STATE)
+
+    assert read_as == ["RECORD", *["UNREAD"] * 1600, "STATE"]
     assert logged(caplog) == [
         ("WARNING", "Line 2 of the input is not an Airbyte message: ignored."),
         ("WARNING", "1600 lines of the input were not Airbyte messages: ignored."),
     ]
 
 
-NOT_JSON = "it is not JSON at character "
-NOT_FINITE = "it holds NaN or Infinity, which are not JSON"
-TOO_DEEP = "it nests too deeply"
-NO_TYPE = "it is a RECORD without a type"
-NO_RECORD = "it is a RECORD without a 'record' object"
-NO_STREAM = "it is a RECORD without the name of a stream"
-NO_NAMESPACE = "it is a RECORD with a namespace that is not a string"
-NO_DATA = "it is a RECORD without a 'data' object"
 NO_EMITTED_AT = "it is a RECORD without an integer 'emitted_at'"
-NO_STATE = "it is a STATE without a 'state' object"
 OTHER_TEXT = "there is other text on the line beside a RECORD"
-OTHER_CASE = "its type must be written RECORD, in capitals"
 UTF_16 = "it looks like UTF-16, but messages must be UTF-8"
+IN_CAPITALS = "its type must be written RECORD, in capitals"
+IN_A_STRING = orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()})
+MALFORMED = {
+    "truncated": (with_record()[:-1], "it is not JSON at character "),
+    "not-utf8": (b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8"),
+    "no-type": (b'{"record":{"stream":"users"}}', "it is a RECORD without a type"),
+    "record": (b'{"type":"RECORD","record":["a"]}', "it is a RECORD without a 'record' object"),
+    "no-stream": (with_record(stream=...), "it is a RECORD without the name of a stream"),
+    "namespace": (with_record(namespace=5), "it is a RECORD with a namespace that is not a string"),
+    "data": (with_record(data=["hunter2"]), "it is a RECORD without a 'data' object"),
+    "no-emitted-at": (with_record(emitted_at=...), NO_EMITTED_AT),
+    "decimal-emitted-at": (with_record(emitted_at=5.5), NO_EMITTED_AT),
+    "emitted-at-too-large": (with_record(emitted_at=2**63), NO_EMITTED_AT),
+    "state": (b'{"type":"STATE","state":["hunter2"]}', "it is a STATE without a 'state' object"),
+    "truncated-after-a-prefix": (b"INFO " + with_record()[:-9], OTHER_TEXT),
+    "lower-case-last": (b'INFO {"record": {}, "type" :\t"record"}', OTHER_TEXT),
+    "single-quotes": (b"INFO %a" % json.loads(with_record()), OTHER_TEXT),
+    "nul-bytes": (b"\0\0\0\0" + with_record(), OTHER_TEXT),
+    "inside-an-object": (b'{"message":' + with_record() + b"}", OTHER_TEXT),
+    "json-in-a-string-in-a-string": (IN_A_STRING, OTHER_TEXT),
+    "lower-case-and-space": (with_record().replace(b"RECORD", b" Record "), IN_CAPITALS),
+    "utf-16-le": (with_record().decode().encode("utf-16-le"), UTF_16),
+    "utf-16-be": (with_record().decode().encode("utf-16-be"), UTF_16),
+}
 
 
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        pytest.param(with_record()[:-1], NOT_JSON, id="one-byte-short"),
-        pytest.param(with_record() + b"hunter2", NOT_JSON, id="more-after-it"),
-        pytest.param(STATE[:-1], NOT_JSON, id="truncated-state"),
-        pytest.param(with_data(b"NaN"), NOT_FINITE, id="nan"),
-        pytest.param(
-            b'{"type":"RECORD","x":"\xffhunter2"}', "byte 23 of it is not UTF-8", id="not-utf8"
-        ),
-        pytest.param(with_data(b"[" * 100_000 + b"]" * 100_000), TOO_DEEP, id="deep"),
-        pytest.param(b'{"record":{"stream":"users","data":{}}}', NO_TYPE, id="no-type"),
-        pytest.param(b'{"type":"RECORD","record":["hunter2"]}', NO_RECORD, id="record-is-a-list"),
-        pytest.param(with_record(stream=...), NO_STREAM, id="no-stream"),
-        pytest.param(with_record(stream=5), NO_STREAM, id="stream-is-a-number"),
-        pytest.param(with_record(namespace=5), NO_NAMESPACE, id="namespace-is-a-number"),
-        pytest.param(with_record(data=...), NO_DATA, id="no-data"),
-        pytest.param(with_record(data=["hunter2"]), NO_DATA, id="data-is-a-list"),
-        pytest.param(with_record(emitted_at=...), NO_EMITTED_AT, id="no-emitted-at"),
-        pytest.param(with_record(emitted_at=True), NO_EMITTED_AT, id="emitted-at-is-a-boolean"),
-        pytest.param(with_record(emitted_at=5.5), NO_EMITTED_AT, id="emitted-at-is-a-decimal"),
-        pytest.param(with_record(emitted_at=2**63), NO_EMITTED_AT, id="emitted-at-too-large"),
-        pytest.param(
-            with_record().replace(b":5}", b":" + b"9" * 5000 + b"}"),
-            NO_EMITTED_AT,
-            id="emitted-at-too-long",
-        ),
-        pytest.param(b'{"type":"STATE","x":"hunter2"}', NO_STATE, id="no-state"),
-        pytest.param(b'{"type":"STATE","state":["hunter2"]}', NO_STATE, id="state-is-a-list"),
-        pytest.param(b"2026-01-01 INFO " + with_record(), OTHER_TEXT, id="log-prefix"),
-        pytest.param(b"INFO " + with_record()[:-9], OTHER_TEXT, id="truncated-after-a-prefix"),
-        pytest.param(
-            b'INFO {"record": {}, "type" :\t"RECORD"}', OTHER_TEXT, id="prefix-and-type-last"
-        ),
-        pytest.param(
-            b"INFO " + with_record().replace(b"RECORD", b"record"), OTHER_TEXT, id="lower-case-too"
-        ),
-        pytest.param(b"INFO %a" % json.loads(with_record()), OTHER_TEXT, id="single-quotes"),
-        pytest.param(b"\0\0\0\0" + with_record(), OTHER_TEXT, id="nul-bytes"),
-        pytest.param(b"[" + with_record() + b"]", OTHER_TEXT, id="array"),
-        pytest.param(b'{"message":' + with_record() + b"}", OTHER_TEXT, id="inside-an-object"),
-        pytest.param(
-            orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()}),
-            OTHER_TEXT,
-            id="json-in-a-string-in-a-string",
-        ),
-        pytest.param(with_record().replace(b"RECORD", b"record"), OTHER_CASE, id="lower-case"),
-        pytest.param(with_record().replace(b"RECORD", b" Record "), OTHER_CASE, id="white space"),
-        pytest.param(with_record().decode().encode("utf-16-le"), UTF_16, id="utf-16-le"),
-        pytest.param(with_record().decode().encode("utf-16-be"), UTF_16, id="utf-16-be"),
-        pytest.param(with_record().decode().encode("utf-16"), UTF_16, id="utf-16-with-bom"),
-    ],
-)
+@pytest.mark.parametrize(("line", "reason"), MALFORMED.values(), ids=MALFORMED.keys())
 @pytest.mark.parametrize("rest", [b"\n" + STATE, b""], ids=["in-the-middle", "at-the-end"])
 def test_a_malformed_message_fails_the_sync(
     line: bytes, reason: str, rest: bytes, caplog: pytest.LogCaptureFixture
@@ -389,29 +295,15 @@ def test_a_malformed_message_fails_the_sync(
     assert logged(caplog) == []
 
 
-def as_file(encoding: str) -> bytes:
-    """Return a whole input of a STATE and a LOG, with CRLF, in an encoding."""
-    lines = ['{"type":"STATE","state":{"data":{"x":"hunter2"}}}', "", '{"type":"LOG"}', ""]
-    return "\r\n".join(lines).encode(encoding)
-
-
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        pytest.param(b"\nhunter2\n\n\nhunter2", "2 non-blank lines)", id="text"),
-        pytest.param(b"hunter2", "1 non-blank line)", id="one-line"),
-        pytest.param(as_file("utf-16-be"), f"3 non-blank lines). The input{UTF_16[2:]}", id="be"),
-        pytest.param(
-            codecs.BOM_UTF16_LE + as_file("utf-16-le"),
-            f"4 non-blank lines). The input{UTF_16[2:]}",
-            id="le-with-bom",
-        ),
-        pytest.param(
-            "\r\n".encode("utf-16-be") + as_file("utf-16-be"),
-            f"4 non-blank lines). The input{UTF_16[2:]}",
-            id="be-with-a-blank-line-first",
-        ),
+        (b"\nhunter2\n\n\nhunter2", "2 non-blank lines)"),
+        (b"hunter2", "1 non-blank line)"),
+        ("{}\r\n".encode("utf-16"), f"2 non-blank lines). The input{UTF_16[2:]}"),
+        ("\r\n{}".encode("utf-16-be"), f"2 non-blank lines). The input{UTF_16[2:]}"),
     ],
+    ids=["text", "one-line", "le-with-bom", "be-with-a-blank-line-first"],
 )
 def test_an_input_of_lines_without_one_message_fails_the_sync(text: bytes, lines: str) -> None:
     """It has another encoding, or is another program's output: its records would be lost."""
@@ -423,11 +315,8 @@ def test_an_input_of_lines_without_one_message_fails_the_sync(text: bytes, lines
     )
 
 
-@pytest.mark.parametrize(
-    "line", [STATE, b'{"type":"LOG"}', b'{"type":"NEW"}'], ids=["state", "log", "unknown"]
-)
-def test_one_message_of_any_type_among_other_lines_is_enough(line: bytes) -> None:
-    assert types(b"hunter2\n" + line + b"\nhunter2").count("UNREAD") == 2
+def test_one_message_of_any_type_among_other_lines_is_enough() -> None:
+    assert types(b'hunter2\n{"type":"NEW"}\nhunter2') == ["UNREAD", "UNREAD"]
 
 
 @pytest.mark.parametrize("text", [b"", BOM + b"\r\n \t\n\n"], ids=["nothing", "blank-lines"])

@@ -128,7 +128,7 @@ def test_upserts_refusals_and_deletes_are_counted() -> None:
     """As the limit counts them: an upsert that is refused for its content has taken a slot."""
     with LocalDust(Options(upserts_per_window=2)) as dust, requests.Session() as session:
         send(dust, session, "POST", "a", TEXT)
-        send(dust, session, "POST", "b", {})
+        send(dust, session, "POST", "b", {**TEXT, "source_url": "bad"})
         send(dust, session, "POST", "c", TEXT)
         send(dust, session, "DELETE", "a")
         shown = ask(dust, "activity").json()

@@ -10,7 +10,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from integration_tests.local_dust.documents import Document, is_system_tag
+from integration_tests.local_dust.documents import Document
 from integration_tests.local_dust.options import DataSource
 
 _TOKENS_PER_CHUNK = 512
@@ -38,12 +38,7 @@ def whole(document: Document) -> dict[str, Any]:
 
 def listed(document: Document) -> dict[str, Any]:
     """Return a document as the list shows it, without its text."""
-    return {name: value for name, value in read(document).items() if name != "text"}
-
-
-def read(document: Document) -> dict[str, Any]:
-    """Return a document as a read shows it, without Dust's own tags."""
-    return {**document, "tags": [tag for tag in document["tags"] if not is_system_tag(tag)]}
+    return {name: value for name, value in document.items() if name != "text"}
 
 
 def data_source(source: DataSource) -> dict[str, Any]:

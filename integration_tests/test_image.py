@@ -101,7 +101,6 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def lines_of(name: str) -> list[str]:
-    """Return the lines of a file of the project that are no comments."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,6 @@ from unit_tests.clock import Clock
 
 NOW_MS = 1736365559000
 HOME = DataSource("w1", "vlt_1", "dts_1")
-MANAGED = DataSource("w1", "vlt_1", "dts_1", is_managed=True)
 OPTIONS = Options(
     api_keys={"sk-1": ApiKey("w1"), "sk-2": ApiKey("w2")},
     data_sources=(HOME, DataSource("w2", "vlt_2", "dts_2")),
@@ -39,17 +39,11 @@ def local() -> Iterator[LocalDust]:
 
 
 def ask(
-    dust: LocalDust,
-    method: str = "GET",
-    path: str = DOCUMENTS,
-    *,
-    key: str = "sk-1",
-    **rest: Any,
+    dust: LocalDust, method: str = "GET", path: str = DOCUMENTS, *, key: str = "sk-1", **rest: Any
 ) -> requests.Response:
     headers = {"Authorization": f"Bearer {key}", **rest.pop("headers", {})}
-    return requests.request(
-        method, dust.config["base_url"] + path, headers=headers, timeout=10, **rest
-    )
+    url = dust.config["base_url"] + path
+    return requests.request(method, url, headers=headers, timeout=10, **rest)
 
 
 def upsert(dust: LocalDust, id_: str = "a", **body: Any) -> requests.Response:
@@ -165,7 +159,7 @@ def test_only_loopback_names_are_served(
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 @pytest.mark.parametrize(
     ("source", "said"),
-    [(MANAGED, "managed data source"), (HOME, "not allowed to update")],
+    [(replace(HOME, is_managed=True), "managed data source"), (HOME, "not allowed to update")],
     ids=["managed", "write right"],
 )
 def test_a_managed_data_source_is_refused_before_a_key_that_may_only_read(
@@ -187,15 +181,10 @@ def test_a_read_shows_what_was_upserted_until_it_is_deleted(local: LocalDust) ->
     assert upsert(local, source_url="HTTPS://Example.com", **sent).status_code == 200
     document = ask(local, path=f"{DOCUMENTS}/a").json()["document"]
     assert document == local.documents["a"]
-    assert {name: document[name] for name in ("document_id", "text", *sent, "source_url")} == {
-        "document_id": "a",
-        "text": "t",
-        "title": "T",
-        "tags": ["x", "title:T"],
-        "timestamp": 1736365559000,
-        "mime_type": "a/b",
-        "source_url": "https://example.com/",
-    }
+    assert document.items() >= {"document_id": "a", "text": "t", "mime_type": "a/b"}.items()
+    assert (document["title"], document["tags"]) == ("T", ["x", "title:T"])
+    assert document["timestamp"] == NOW_MS
+    assert document["source_url"] == "https://example.com/"
     assert ask(local, "DELETE", f"{DOCUMENTS}/a").status_code == 200
     assert local.documents == {}
 
@@ -212,7 +201,7 @@ def test_a_read_shows_what_was_upserted_until_it_is_deleted(local: LocalDust) ->
 def test_a_title_is_stripped_and_falls_back_to_a_tag_and_then_to_the_id(
     local: LocalDust, body: dict[str, Any], title: str, tags: list[str]
 ) -> None:
-    assert upsert(local, **body).status_code == 200
+    upsert(local, **body)
     assert (local.documents["a"]["title"], local.documents["a"]["tags"]) == (title, tags)
 
 
@@ -268,9 +257,7 @@ def test_a_body_that_dust_just_accepts_is_stored(
 
 def listed(dust: LocalDust, query: str) -> list[str]:
     """Return the ids of a list of all documents, in its order."""
-    path = DOCUMENTS.replace("w1", "{workspace_id}").replace("vlt_1", "{space_id}")
-    path = path.replace("dts_1", "{data_source_id}").format(**dust.config)
-    response = ask(dust, path=f"{path}?{query}", key=dust.config["api_key"]).json()
+    response = ask(dust, path=f"{DOCUMENTS}?{query}").json()
     assert response["total"] == len(dust.documents)
     return [document["document_id"] for document in response["documents"]]
 
@@ -281,13 +268,13 @@ def fill(dust: LocalDust, timestamps: Iterable[int]) -> None:
         dust.put(str(id_), timestamp=timestamp)
 
 
-def test_a_list_is_newest_first_and_holds_ten_unless_it_has_a_limit(dust: LocalDust) -> None:
-    fill(dust, (NOW_MS + 100 * id_ for id_ in range(12)))
+def test_a_list_is_newest_first_and_holds_ten_unless_it_has_a_limit(local: LocalDust) -> None:
+    fill(local, (NOW_MS + 100 * id_ for id_ in range(12)))
     newest_first = [str(id_) for id_ in range(11, -1, -1)]
-    assert listed(dust, "limit=100") == newest_first
-    assert listed(dust, "") == newest_first[:10]
-    assert listed(dust, "&".join(f"document_ids={id_}" for id_ in range(12))) == newest_first[:10]
-    assert listed(dust, "limit=2&offset=3") == newest_first[3:5]
+    assert listed(local, "limit=100") == newest_first
+    assert listed(local, "") == newest_first[:10]
+    assert listed(local, "&".join(f"document_ids={id_}" for id_ in range(12))) == newest_first[:10]
+    assert listed(local, "limit=2&offset=3") == newest_first[3:5]
 
 
 @pytest.mark.parametrize(
@@ -304,18 +291,18 @@ def test_a_list_is_newest_first_and_holds_ten_unless_it_has_a_limit(dust: LocalD
     ],
 )
 def test_document_ids_narrow_the_list_before_it_is_cut(
-    dust: LocalDust, query: str, expected: list[str]
+    local: LocalDust, query: str, expected: list[str]
 ) -> None:
     for age, id_ in enumerate(("a/b,c", "z", "%2F")):
-        dust.put(id_, timestamp=NOW_MS - age)
-    assert listed(dust, query) == expected
+        local.put(id_, timestamp=NOW_MS - age)
+    assert listed(local, query) == expected
 
 
 def test_the_length_of_a_page_may_be_capped() -> None:
-    with LocalDust(Options(max_page=2)) as dust:
-        fill(dust, [NOW_MS] * 3)
-        assert len(listed(dust, "limit=3")) == 2
-        assert len(listed(dust, "limit=3&offset=2")) == 1
+    with LocalDust(replace(OPTIONS, max_page=2)) as local:
+        fill(local, [NOW_MS] * 3)
+        assert len(listed(local, "limit=3")) == 2
+        assert len(listed(local, "limit=3&offset=2")) == 1
 
 
 @pytest.mark.parametrize("query", ["limit=-1", "limit=x", "offset=-1", "offset=1.5"])
@@ -323,20 +310,20 @@ def test_limit_and_offset_are_natural_numbers(local: LocalDust, query: str) -> N
     assert error_of(ask(local, path=f"{DOCUMENTS}?{query}")) == INVALID
 
 
-def test_equal_timestamps_are_listed_in_no_meaningful_order(dust: LocalDust) -> None:
+def test_equal_timestamps_are_listed_in_no_meaningful_order(local: LocalDust) -> None:
     """Neither by id nor by age, but the same again."""
-    fill(dust, [NOW_MS] * 20)
+    fill(local, [NOW_MS] * 20)
     ids = [str(id_) for id_ in range(20)]
-    once = listed(dust, "limit=20")
+    once = listed(local, "limit=20")
     assert once not in (ids, ids[::-1], sorted(ids), sorted(ids)[::-1])
     assert sorted(once) == sorted(ids)
-    assert listed(dust, "limit=20") == once
+    assert listed(local, "limit=20") == once
 
 
 def test_equal_timestamps_may_change_places_in_each_list() -> None:
-    with LocalDust(Options(ties_move=True)) as dust:
-        fill(dust, [NOW_MS] * 20 + [NOW_MS + 1])
-        lists = [listed(dust, "limit=21") for _ in range(2)]
+    with LocalDust(replace(OPTIONS, ties_move=True)) as local:
+        fill(local, [NOW_MS] * 20 + [NOW_MS + 1])
+        lists = [listed(local, "limit=21") for _ in range(2)]
     assert lists[0] != lists[1]
     assert sorted(lists[0]) == sorted(lists[1])
     assert lists[0][0] == lists[1][0] == "20"

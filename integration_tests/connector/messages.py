@@ -10,7 +10,6 @@ Message = dict[str, Any]
 
 
 def catalog(*streams: Message) -> Message:
-    """Return a configured catalog of streams made by `stream`."""
     return {"streams": list(streams)}
 
 

@@ -38,29 +38,24 @@ class Run:
 
     @property
     def states(self) -> list[bytes]:
-        """Return the lines that hold a STATE."""
         pairs = zip(self.lines, self.messages, strict=True)
         return [line for line, message in pairs if message["type"] == "STATE"]
 
     @property
     def errors(self) -> list[Message]:
-        """Return what the TRACE ERROR messages hold."""
         return [m["trace"]["error"] for m in self.messages if m["type"] == "TRACE"]
 
     @property
     def error(self) -> Message:
-        """Return what the only TRACE ERROR holds."""
         (error,) = self.errors
         return error
 
     @property
     def status(self) -> Message:
-        """Return what the only CONNECTION_STATUS holds."""
         (status,) = (m["connectionStatus"] for m in self.messages if "connectionStatus" in m)
         return status
 
     def logs(self, level: str) -> list[str]:
-        """Return the messages logged at a level."""
         logs = [message["log"] for message in self.messages if message["type"] == "LOG"]
         return [log["message"] for log in logs if log["level"] == level]
 

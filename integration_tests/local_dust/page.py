@@ -22,8 +22,6 @@ _NAMESPACE_TAG = "airbyte:namespace:"
 
 ROWS = 50
 
-_SEARCHED = ("document_id", "title", "text")
-
 # Of the text around what was searched for.
 _CHARACTERS_BEFORE = 40
 _CHARACTERS_AFTER = 100
@@ -82,7 +80,7 @@ class Page:
         matching = _matching(documents, query, search)
         sources = self._store.options.data_sources
         overview = {
-            "sources": [f"{s.workspace_id} / {s.space_id} / {s.id}" for s in sources],
+            "sources": [f"{one.workspace_id} / {one.space_id} / {one.id}" for one in sources],
             "total": len(documents),
             "streams": _streams(documents),
             "last_sync": self._store.last_syncs[source].shown(documents),
@@ -151,11 +149,8 @@ def _matching(documents: Documents, query: Mapping[str, str], search: str) -> li
         found = [document for document in found if _stream(document) == stream]
     if search:
         folded = search.casefold()
-        found = [
-            document
-            for document in found
-            if any(folded in document[name].casefold() for name in _SEARCHED)
-        ]
+        searched = ("document_id", "title", "text")
+        found = [one for one in found if any(folded in one[name].casefold() for name in searched)]
     return found
 
 

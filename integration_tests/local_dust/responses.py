@@ -18,8 +18,8 @@ _TOKENS_PER_CHUNK = 512
 
 def light(document: Document) -> dict[str, Any]:
     """Return the response to an upsert with `light_document_output`, which has no id."""
-    shown = {name: document[name] for name in ("hash", "text_size", "chunk_count")}
-    return {**shown, "token_count": _token_count(document), "created": document["created"]}
+    shown = {name: document[name] for name in ("hash", "text_size", "chunk_count", "created")}
+    return {**shown, "token_count": _token_count(document)}
 
 
 def whole(document: Document) -> dict[str, Any]:

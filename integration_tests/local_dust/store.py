@@ -118,7 +118,6 @@ class DustStore:
         return {"documents": page, "total": len(documents)}
 
     def read(self, source: DataSource, id_: str) -> dict[str, Any]:
-        """Return the response to a read, with the whole text."""
         document = self.documents[source].get(id_)
         if document is None:
             message = f"No document found for id `{id_}`"
@@ -161,7 +160,9 @@ class DustStore:
         document = stored_document(source, id_, {**body, "source_url": source_url}, self.options)
         _validate_for_engine(document)
         self.documents[source][id_] = document
-        _validate_for_index(document)
+        # The search index refuses only what is stored already.
+        if len(id_.encode()) > MAX_ID_BYTES:
+            raise _engine_error("Failed to index node: id is too long")
         if body.get("async"):
             return {"document": {"document_id": id_}}
         show = responses.light if body.get("light_document_output") else responses.whole
@@ -253,18 +254,11 @@ def _validate_parents(body: dict[str, Any]) -> None:
 
 
 def _validate_for_engine(document: Document) -> None:
-    """Refuse what only Dust's engine and database refuse."""
     if document["timestamp"] > MAX_TIMESTAMP_MS:
         raise _engine_error("timestamp: number out of range")
     texts = (document["document_id"], document["title"], *document["tags"])
     if any("\0" in text for text in texts):
         raise _engine_error('invalid byte sequence for encoding "UTF8": 0x00')
-
-
-def _validate_for_index(document: Document) -> None:
-    """Refuse what the search index refuses. By then the document is stored."""
-    if len(document["document_id"].encode()) > MAX_ID_BYTES:
-        raise _engine_error("Failed to index node: id is too long")
 
 
 def _engine_error(what: str) -> DustRefusal:

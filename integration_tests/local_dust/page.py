@@ -16,7 +16,6 @@ from integration_tests.local_dust.documents import Document, Documents
 from integration_tests.local_dust.options import UNLIMITED, DataSource
 from integration_tests.local_dust.store import DustStore
 
-_PAGE = Path(__file__).with_name("page.html")
 _STREAM_TAG = "airbyte:stream:"
 _NAMESPACE_TAG = "airbyte:namespace:"
 
@@ -34,14 +33,13 @@ class Page:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add `/`, and the routes that the page there calls."""
         router.add_get("/", self._show_page)
         router.add_get("/local/activity", self._show_activity)
         router.add_get("/local/documents", self._show_documents)
         router.add_get("/local/document", self._show_document)
 
     async def _show_page(self, _request: web.Request) -> web.Response:
-        page = _PAGE.read_text(encoding="utf-8")
+        page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         headers = {
             "Content-Security-Policy": _policy(page),
             "Referrer-Policy": "no-referrer",

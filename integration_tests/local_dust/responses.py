@@ -42,7 +42,6 @@ def listed(document: Document) -> dict[str, Any]:
 
 
 def data_source(source: DataSource) -> dict[str, Any]:
-    """Return the data source as the response to an upsert shows it."""
     return {
         "id": 1,
         "sId": source.id,

@@ -98,7 +98,7 @@ class LocalDust:
 
     @property
     def documents(self) -> Documents:
-        """Return the documents of the first data source by id, as Dust keeps them."""
+        """Return the documents of the first data source by id."""
         return self.store.documents[self.store.options.data_sources[0]]
 
     def put(self, id_: str, **body: Any) -> None:

@@ -102,7 +102,6 @@ class DustStore:
         return key
 
     def data_source(self, key: ApiKey, space_id: str, data_source_id: str) -> DataSource:
-        """Return the data source of these ids in the key's workspace."""
         ids = (key.workspace_id, space_id, data_source_id)
         for source in self.options.data_sources:
             if (source.workspace_id, source.space_id, source.id) == ids:
@@ -193,10 +192,8 @@ class DustStore:
 
 
 def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
-    """Return a list's limit and offset."""
-    texts = query.get("limit", "10"), query.get("offset", "0")
     try:
-        limit, offset = map(int, texts)
+        limit, offset = int(query.get("limit", "10")), int(query.get("offset", "0"))
     except ValueError:
         raise _invalid_request("Invalid query parameters: Expected number.") from None
     if limit < 0 or offset < 0:
@@ -233,10 +230,7 @@ def _validate_rights(source: DataSource, key: ApiKey) -> None:
 def _standardised_url(text: str) -> str:
     if not text:
         return ""
-    try:
-        url = ada_url.URL(text)
-    except ValueError:
-        url = None
+    url = ada_url.URL(text) if ada_url.check_url(text) else None
     if url is None or url.protocol not in ("http:", "https:") or "//" in url.pathname:
         raise _invalid_request(
             "Invalid request body, `source_url` if provided must be a valid URL."

@@ -30,11 +30,9 @@ from destination_dust.writer import MOST_LISTED, SHORT_SYNC_UPSERTS
 from unit_tests.builders import USERS, catalog_of, configured, document_of
 from unit_tests.rate_limit_simulation import LIMIT, SCENARIOS
 
-# As the pages write small numbers.
-NUMBERS = ("no", "one", "two", "three", "four", "five")
-
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "destination_dust"
+NUMBERS = ("no", "one", "two", "three", "four", "five")
 SPEC = json.loads((PACKAGE / "spec.json").read_bytes())
 SETTINGS = SPEC["connectionSpecification"]["properties"]
 README, DUST, CONTRIBUTING, MAKEFILE = (
@@ -120,12 +118,11 @@ def test_the_example_record_becomes_the_example_document() -> None:
 
 
 def test_the_example_of_a_failure_is_real() -> None:
-    error = {"type": "workspace_quota_error", "message": "You've exceeded your plan limit."}
-    failure = Failure.of(Response(403, "https://dust.tt", {"error": error}))
+    said = {"type": "workspace_quota_error", "message": "You've exceeded your plan limit."}
+    failure = Failure.of(Response(403, "https://dust.tt", {"error": said}))
     quotation = re.findall(r"^> (.+)$", README, flags=re.MULTILINE)
-    assert " ".join(quotation) == str(
-        failure.error("upsert document 'orders-9' of stream 'orders'", None)
-    )
+    error = failure.error("upsert document 'orders-9' of stream 'orders'", None)
+    assert " ".join(quotation) == str(error)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +237,5 @@ def test_each_link_within_the_project_leads_somewhere(page: str) -> None:
         assert target.is_file(), path
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), flags=re.MULTILINE)
-            assert anchor in {
-                re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
-            }
+            words = (re.sub(r"[^\w -]", "", heading).lower() for heading in headings)
+            assert anchor in {heading.replace(" ", "-") for heading in words}

@@ -155,8 +155,9 @@ MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
 
 
 def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) -> None:
-    """Title, id, text, stream, namespace and tags are what strangers wrote."""
-    data = {"id": MARKUP, "title": MARKUP, MARKUP: MARKUP, "nested": {MARKUP: [MARKUP]}}
+    """Title, id, URL, text, stream, namespace and tags are what strangers wrote."""
+    texts = {"title": MARKUP, MARKUP: MARKUP, "nested": {MARKUP: [MARKUP]}}
+    data = {"id": MARKUP, "url": "javascript:hacked=1", **texts}
     streams = catalog(stream(MARKUP, "id", namespace=MARKUP))
     lines = [record(MARKUP, data, namespace=MARKUP)]
     assert sync(dust.config, streams, lines).error is None
@@ -327,7 +328,7 @@ def test_the_focus_stays_while_documents_come_in(page: Page, dust: LocalDust) ->
 
 def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
     word = "x" * 300
-    text = json.dumps({word: [[[[[[[[word]]]]]]]]}, indent=2)
+    text = json.dumps({word: [[[[[[[[word]]]]]]]], "url": f"https://example.com/{word}"}, indent=2)
     tags = [f"airbyte:stream:{word}"]
     dust.put(word, title=word, tags=tags, text=text, source_url=f"https://{word[:60]}.com")
     page.set_viewport_size({"width": 320, "height": 640})

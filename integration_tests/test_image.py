@@ -86,7 +86,9 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     context, root = folder / "context", folder / "root"
     root.mkdir()
     context.mkdir()
-    for name in ("Dockerfile", *sent_to_docker()):
+    everything, *kept = lines_of(".dockerignore")
+    assert everything == "*"
+    for name in ("Dockerfile", *(line[1:] for line in kept if line.startswith("!"))):
         _copy(ROOT / name, context / name)
     from_pypi = request.param == "from PyPI"
     if from_pypi:
@@ -98,15 +100,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return build(context, root, bin_)
 
 
-def sent_to_docker() -> list[str]:
-    """Return what .dockerignore lets through."""
-    first, *others = lines_of(".dockerignore")
-    assert first == "*"
-    return [line.removeprefix("!") for line in others if line.startswith("!")]
-
-
 def lines_of(name: str) -> list[str]:
-    """Return the lines of a file of the project that are no comments."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 
@@ -136,8 +130,7 @@ def test_spec_check_and_write_run_as_on_the_platform(
 
     assert [message["type"] for message in spec.messages] == ["SPEC"]
     assert check.status == {"status": "SUCCEEDED"}
-    assert run.exit_code == 0, run.stderr
-    assert run.states == [state(1)]
+    assert (run.exit_code, run.states) == (0, [state(1)]), run.stderr
     assert list(dust.documents) == ["users-1"]
     # Its user may write nowhere else.
     assert list(tmp_path.iterdir()) == []
@@ -145,7 +138,6 @@ def test_spec_check_and_write_run_as_on_the_platform(
 
 
 def files(image: Image) -> set[Path]:
-    """Return the files that the image has in its folder."""
     paths = (path for path in image.folder.rglob("*") if "__pycache__" not in path.parts)
     return {path.relative_to(image.folder) for path in paths if path.is_file()}
 

@@ -7,27 +7,26 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
-from blake3 import blake3
 
 from integration_tests.connector import ROOT
 from integration_tests.exchanges import Exchange, Response, read_exchanges
 from integration_tests.local_dust import UNLIMITED, ApiKey, DataSource, LocalDust, Options
 from integration_tests.local_dust.store import DustRefusal, DustStore
+from unit_tests.clock import Clock
 
 NOW_MS = 1736365559000
 HOME = DataSource("w1", "vlt_1", "dts_1")
-MANAGED = DataSource("w1", "vlt_1", "dts_1", is_managed=True)
-CONVERSATIONS = DataSource("w1", "vlt_1", "dts_1", is_managed=True, is_of_conversations=True)
 OPTIONS = Options(
     api_keys={"sk-1": ApiKey("w1"), "sk-2": ApiKey("w2")},
     data_sources=(HOME, DataSource("w2", "vlt_2", "dts_2")),
     workspaces_without_api=frozenset({"w2"}),
     max_text_utf16_units=1000,
-    max_documents=3,
     upserts_per_window=UNLIMITED,
 )
 DOCUMENTS = "/api/v1/w/w1/spaces/vlt_1/data_sources/dts_1/documents"
@@ -40,17 +39,11 @@ def local() -> Iterator[LocalDust]:
 
 
 def ask(
-    dust: LocalDust,
-    method: str = "GET",
-    path: str = DOCUMENTS,
-    *,
-    key: str = "sk-1",
-    **rest: Any,
+    dust: LocalDust, method: str = "GET", path: str = DOCUMENTS, *, key: str = "sk-1", **rest: Any
 ) -> requests.Response:
     headers = {"Authorization": f"Bearer {key}", **rest.pop("headers", {})}
-    return requests.request(
-        method, dust.config["base_url"] + path, headers=headers, timeout=10, **rest
-    )
+    url = dust.config["base_url"] + path
+    return requests.request(method, url, headers=headers, timeout=10, **rest)
 
 
 def upsert(dust: LocalDust, id_: str = "a", **body: Any) -> requests.Response:
@@ -134,10 +127,9 @@ def test_the_exchanges_hold_each_kind_of_response() -> None:
 @pytest.mark.parametrize(
     ("key", "workspace", "expected"),
     [
-        ("sk-0", "w1", (401, "invalid_api_key_error")),
-        ("sk-2", "w1", (401, "workspace_auth_error")),
-        ("sk-1", "w0", (404, "workspace_not_found")),
+        ("sk-0", "w0", (401, "invalid_api_key_error")),
         ("sk-1", "w2", (403, "workspace_can_use_product_required_error")),
+        ("sk-2", "w1", (401, "workspace_auth_error")),
     ],
 )
 def test_authentication_comes_before_routing(
@@ -164,27 +156,19 @@ def test_only_loopback_names_are_served(
     assert ask(local, path=path, headers={"Host": host}).status_code == status
 
 
-READ_ONLY = ApiKey("w1", can_write=False)
-
-
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 @pytest.mark.parametrize(
-    ("key", "source", "status", "said"),
-    [
-        (ApiKey("w1", can_read=False, can_write=False), CONVERSATIONS, 404, "data source"),
-        (READ_ONLY, CONVERSATIONS, 404, "space"),
-        (READ_ONLY, MANAGED, 403, "managed data source"),
-        (READ_ONLY, HOME, 403, "not allowed to update"),
-    ],
-    ids=["read right", "conversations", "managed", "write right"],
+    ("source", "said"),
+    [(replace(HOME, is_managed=True), "managed data source"), (HOME, "not allowed to update")],
+    ids=["managed", "write right"],
 )
-def test_rights_are_checked_in_dusts_order(
-    method: str, key: ApiKey, source: DataSource, status: int, said: str
+def test_a_managed_data_source_is_refused_before_a_key_that_may_only_read(
+    method: str, source: DataSource, said: str
 ) -> None:
-    """Each of these would be refused by the later checks as well."""
-    with LocalDust(Options(api_keys={"sk-1": key}, data_sources=(source,))) as dust:
+    keys = {"sk-1": ApiKey("w1", can_write=False)}
+    with LocalDust(Options(api_keys=keys, data_sources=(source,))) as dust:
         response = ask(dust, method, f"{DOCUMENTS}/a", json={"text": "t"})
-    assert response.status_code == status
+    assert response.status_code == 403
     assert said in response.json()["error"]["message"]
 
 
@@ -197,15 +181,10 @@ def test_a_read_shows_what_was_upserted_until_it_is_deleted(local: LocalDust) ->
     assert upsert(local, source_url="HTTPS://Example.com", **sent).status_code == 200
     document = ask(local, path=f"{DOCUMENTS}/a").json()["document"]
     assert document == local.documents["a"]
-    assert {name: document[name] for name in ("document_id", "text", *sent, "source_url")} == {
-        "document_id": "a",
-        "text": "t",
-        "title": "T",
-        "tags": ["x", "title:T"],
-        "timestamp": 1736365559000,
-        "mime_type": "a/b",
-        "source_url": "https://example.com/",
-    }
+    assert document.items() >= {"document_id": "a", "text": "t", "mime_type": "a/b"}.items()
+    assert (document["title"], document["tags"]) == ("T", ["x", "title:T"])
+    assert document["timestamp"] == NOW_MS
+    assert document["source_url"] == "https://example.com/"
     assert ask(local, "DELETE", f"{DOCUMENTS}/a").status_code == 200
     assert local.documents == {}
 
@@ -213,28 +192,17 @@ def test_a_read_shows_what_was_upserted_until_it_is_deleted(local: LocalDust) ->
 @pytest.mark.parametrize(
     ("body", "title", "tags"),
     [
-        pytest.param({"title": "\ufeff "}, "a", ["title:a"], id="blank"),
+        pytest.param({"title": "\u2003\ufeff"}, "a", ["title:a"], id="blank"),
         pytest.param({"tags": ["title: X "]}, "X", ["title: X "], id="among the tags"),
         pytest.param({"title": "T", "tags": ["title:X"]}, "T", ["title:X"], id="both"),
-        pytest.param({"title": "\u2003T\ufeff"}, "T", ["title:T"], id="JavaScript's white space"),
         pytest.param({"title": "\x1cT"}, "\x1cT", ["title:\x1cT"], id="Python's white space"),
     ],
 )
 def test_a_title_is_stripped_and_falls_back_to_a_tag_and_then_to_the_id(
     local: LocalDust, body: dict[str, Any], title: str, tags: list[str]
 ) -> None:
-    assert upsert(local, **body).status_code == 200
+    upsert(local, **body)
     assert (local.documents["a"]["title"], local.documents["a"]["tags"]) == (title, tags)
-
-
-def test_the_hash_covers_dusts_own_tags_which_stay_and_are_never_shown(local: LocalDust) -> None:
-    local.put("a", system_tags=["__DUST_x"], text="before", timestamp=NOW_MS)
-    upsert(local, text="é", tags=["y"], timestamp=NOW_MS)
-    read = ask(local, path=f"{DOCUMENTS}/a").json()["document"]
-    (listed,) = ask(local).json()["documents"]
-    assert read["tags"] == listed["tags"] == ["y", "title:a"]
-    hashed = "".join(("a", "é", str(NOW_MS), "y", "title:a", "__DUST_x", "a"))
-    assert read["hash"] == listed["hash"] == blake3(hashed.encode()).hexdigest()
 
 
 def test_created_and_the_date_of_a_response_are_by_the_same_clock() -> None:
@@ -259,7 +227,6 @@ BROKEN = (500, "internal_server_error")
     ("body", "expected"),
     [
         pytest.param({"title": "😀" * 257}, INVALID, id="title"),
-        pytest.param({"tags": "x"}, INVALID, id="tags"),
         pytest.param({"timestamp": True}, INVALID, id="timestamp"),
         pytest.param({"light_document_output": None}, INVALID, id="light"),
         pytest.param({"tags": ["a\0"]}, BROKEN, id="NUL"),
@@ -285,20 +252,12 @@ def test_a_body_that_dust_just_accepts_is_stored(
     assert upsert(local, id_, **body).status_code == 200
 
 
-def test_a_full_workspace_takes_no_further_document(local: LocalDust) -> None:
-    for id_ in ("a", "b", "c", "c"):
-        assert upsert(local, id_).status_code == 200
-    assert error_of(upsert(local, "d")) == (403, "workspace_quota_error")
-
-
 # The list.
 
 
 def listed(dust: LocalDust, query: str) -> list[str]:
     """Return the ids of a list of all documents, in its order."""
-    path = DOCUMENTS.replace("w1", "{workspace_id}").replace("vlt_1", "{space_id}")
-    path = path.replace("dts_1", "{data_source_id}").format(**dust.config)
-    response = ask(dust, path=f"{path}?{query}", key=dust.config["api_key"]).json()
+    response = ask(dust, path=f"{DOCUMENTS}?{query}").json()
     assert response["total"] == len(dust.documents)
     return [document["document_id"] for document in response["documents"]]
 
@@ -309,71 +268,62 @@ def fill(dust: LocalDust, timestamps: Iterable[int]) -> None:
         dust.put(str(id_), timestamp=timestamp)
 
 
-def test_a_list_is_newest_first_and_holds_ten_unless_it_has_a_limit(dust: LocalDust) -> None:
-    fill(dust, (NOW_MS + 100 * id_ for id_ in range(12)))
+def test_a_list_is_newest_first_and_holds_ten_unless_it_has_a_limit(local: LocalDust) -> None:
+    fill(local, (NOW_MS + 100 * id_ for id_ in range(12)))
     newest_first = [str(id_) for id_ in range(11, -1, -1)]
-    assert listed(dust, "limit=100") == newest_first
-    assert listed(dust, "") == newest_first[:10]
-    assert listed(dust, "&".join(f"document_ids={id_}" for id_ in range(12))) == newest_first[:10]
-    assert listed(dust, "limit=2&offset=3") == newest_first[3:5]
+    assert listed(local, "limit=100") == newest_first
+    assert listed(local, "") == newest_first[:10]
+    assert listed(local, "&".join(f"document_ids={id_}" for id_ in range(12))) == newest_first[:10]
+    assert listed(local, "limit=2&offset=3") == newest_first[3:5]
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
         pytest.param("document_ids=a/b%2Cc", ["a/b,c"], id="slash and comma"),
-        pytest.param("document_ids=%C3%A9+%2B", ["é +"], id="space and plus"),
         pytest.param("document_ids=%252F", ["%2F"], id="decoded once"),
         pytest.param("document_ids=z&document_ids=nope&document_ids=%252F", ["z", "%2F"], id="two"),
         pytest.param("document_ids=z&document_ids=%252F&limit=1", ["z"], id="limit"),
         pytest.param("document_ids=z&document_ids=%252F&offset=1", ["%2F"], id="offset"),
         pytest.param("document_ids=z,%252F", [], id="comma-separated"),
-        pytest.param("document_ids=nope", [], id="unknown"),
         pytest.param("document_ids=", [], id="empty"),
-        pytest.param("document_ids[]=z", ["a/b,c", "é +", "z", "%2F"], id="another name"),
+        pytest.param("document_ids[]=z", ["a/b,c", "z", "%2F"], id="another name"),
     ],
 )
 def test_document_ids_narrow_the_list_before_it_is_cut(
-    dust: LocalDust, query: str, expected: list[str]
+    local: LocalDust, query: str, expected: list[str]
 ) -> None:
-    for age, id_ in enumerate(("a/b,c", "é +", "z", "%2F")):
-        dust.put(id_, timestamp=NOW_MS - age)
-    assert listed(dust, query) == expected
+    for age, id_ in enumerate(("a/b,c", "z", "%2F")):
+        local.put(id_, timestamp=NOW_MS - age)
+    assert listed(local, query) == expected
 
 
 def test_the_length_of_a_page_may_be_capped() -> None:
-    with LocalDust(Options(max_page=2)) as dust:
-        fill(dust, [NOW_MS] * 3)
-        assert len(listed(dust, "limit=3")) == 2
-        assert len(listed(dust, "limit=3&offset=2")) == 1
+    with LocalDust(replace(OPTIONS, max_page=2)) as local:
+        fill(local, [NOW_MS] * 3)
+        assert len(listed(local, "limit=3")) == 2
+        assert len(listed(local, "limit=3&offset=2")) == 1
 
 
-LONG = "1" * 5000
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["limit=-1", "limit=x", "offset=-1", "offset=1.5", f"limit={LONG}"],
-    ids=lambda query: query[:10],
-)
+@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "offset=-1", "offset=1.5"])
 def test_limit_and_offset_are_natural_numbers(local: LocalDust, query: str) -> None:
     assert error_of(ask(local, path=f"{DOCUMENTS}?{query}")) == INVALID
 
 
-def test_equal_timestamps_are_listed_in_no_meaningful_order(dust: LocalDust) -> None:
+def test_equal_timestamps_are_listed_in_no_meaningful_order(local: LocalDust) -> None:
     """Neither by id nor by age, but the same again."""
-    fill(dust, [NOW_MS] * 20)
+    fill(local, [NOW_MS] * 20)
     ids = [str(id_) for id_ in range(20)]
-    once = listed(dust, "limit=20")
+    once = listed(local, "limit=20")
     assert once not in (ids, ids[::-1], sorted(ids), sorted(ids)[::-1])
     assert sorted(once) == sorted(ids)
-    assert listed(dust, "limit=20") == once
+    assert listed(local, "limit=20") == once
 
 
 def test_equal_timestamps_may_change_places_in_each_list() -> None:
-    with LocalDust(Options(ties_move=True)) as dust:
-        fill(dust, [NOW_MS] * 20 + [NOW_MS + 1])
-        lists = [listed(dust, "limit=21") for _ in range(2)]
+    with LocalDust(replace(OPTIONS, ties_move=True)) as local:
+        fill(local, [NOW_MS] * 20 + [NOW_MS + 1])
+        lists = [listed(local, "limit=21") for _ in range(2)]
     assert lists[0] != lists[1]
     assert sorted(lists[0]) == sorted(lists[1])
     assert lists[0][0] == lists[1][0] == "20"
@@ -382,33 +332,15 @@ def test_equal_timestamps_may_change_places_in_each_list() -> None:
 # The rate limit, the connection and the command.
 
 
-def upserts(*sent: tuple[float, str]) -> list[str]:
-    """Return "stored" or the type of the error for upserts with these times and source URLs."""
-    now_s = [0.0]
-    store = DustStore(Options(upserts_per_window=2, window_s=60), clock=lambda: now_s[0])
-    (source,) = store.options.data_sources
-    outcomes = []
-    for now_s[0], url in sent:
-        body = {"text": "t", "source_url": url}
-        try:
-            store.upsert(source, ApiKey(source.workspace_id), "a", body)
-        except DustRefusal as refusal:
-            outcomes.append(refusal.type)
-        else:
-            outcomes.append("stored")
-    return outcomes
-
-
 def test_the_rate_limit_is_a_sliding_window() -> None:
     """A slot frees 60 s after the upsert that took it; a rate-limited request takes none."""
-    outcomes = upserts(*((at_s, "") for at_s in (0, 30, 59, 59.9, 60, 61, 90)))
-    full = "rate_limit_error"
-    assert outcomes == ["stored", "stored", full, full, "stored", full, "stored"]
-
-
-def test_a_rejected_url_has_taken_a_slot() -> None:
-    outcomes = upserts((0, "bad"), (0, "bad"), (0, ""))
-    assert outcomes == ["invalid_request_error", "invalid_request_error", "rate_limit_error"]
+    clock = Clock()
+    store = DustStore(Options(upserts_per_window=2, window_s=60), clock)
+    (source,) = store.options.data_sources
+    refused = pytest.raises(DustRefusal, match="rate_limit_error")
+    for clock.now_s in (0, 30, 59, 59.9, 60, 61, 90):
+        with refused if clock.now_s in (59, 59.9, 61) else nullcontext():
+            store.upsert(source, ApiKey(source.workspace_id), "a", {"text": "t"})
 
 
 def test_an_idle_connection_is_closed() -> None:

@@ -19,6 +19,8 @@ import destination_dust
 from integration_tests.connector import ROOT
 
 METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+PROJECT = read_configuration(ROOT / "pyproject.toml")["project"]
+DOCKERFILE = DockerfileParser(path=str(ROOT / "Dockerfile"))
 SCHEMA = "airbyte_connector_models/metadata/v0/ConnectorMetadataDefinitionV0.json"
 
 
@@ -68,9 +70,10 @@ def test_the_platform_may_refresh_streams_and_reach_dust() -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    docs = (ROOT / "docs" / "dust.md").read_text(encoding="utf-8")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    changelog, docs, readme = (
+        (ROOT / page).read_text(encoding="utf-8")
+        for page in ("CHANGELOG.md", "docs/dust.md", "README.md")
+    )
     released = re.findall(r"^## \[(\d\S*)\] - (\S+)$", changelog, re.MULTILINE)
     in_the_docs = re.findall(r"^(\d\S*) +\| (\S+)", docs, re.MULTILINE)
     images = re.findall(r"destination-dust:([\w.]+)", readme + docs)
@@ -78,9 +81,9 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert len(images) > 5
     assert released[0] == in_the_docs[0]
     assert {
-        project()["version"],
+        PROJECT["version"],
         METADATA["data"]["dockerImageTag"],
-        dockerfile().labels["io.airbyte.version"],
+        DOCKERFILE.labels["io.airbyte.version"],
         released[0][0],
         in_the_form,
         *images,
@@ -90,23 +93,12 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_names_and_base_image_are_the_same_everywhere() -> None:
     data = METADATA["data"]
     repository = data["dockerRepository"]
-    assert repository == dockerfile().labels["io.airbyte.name"]
-    assert data["remoteRegistries"]["pypi"]["packageName"] == project()["name"]
-    assert project()["name"] == repository.replace("/", "-")
+    assert repository == DOCKERFILE.labels["io.airbyte.name"]
+    assert data["remoteRegistries"]["pypi"]["packageName"] == PROJECT["name"]
+    assert PROJECT["name"] == repository.replace("/", "-")
     assert data["githubIssueLabel"] == repository.removeprefix("airbyte/")
-    assert data["connectorBuildOptions"]["baseImage"] == dockerfile().baseimage
-    assert data["license"] == project()["license"]
+    assert data["connectorBuildOptions"]["baseImage"] == DOCKERFILE.baseimage
+    assert data["license"] == PROJECT["license"]
     assert (ROOT / data["icon"]).is_file()
     spec = json.loads((ROOT / "destination_dust" / "spec.json").read_bytes())
     assert data["documentationUrl"] == spec["documentationUrl"]
-
-
-def project() -> dict[str, Any]:
-    """Return the [project] table, with what it reads from elsewhere."""
-    table: dict[str, Any] = read_configuration(ROOT / "pyproject.toml")["project"]
-    return table
-
-
-def dockerfile() -> DockerfileParser:
-    """Return the Dockerfile, parsed."""
-    return DockerfileParser(path=str(ROOT / "Dockerfile"))

@@ -23,11 +23,7 @@ def ask(dust: LocalDust, path: str, **query: str | int) -> requests.Response:
 
 
 def send(
-    dust: LocalDust,
-    session: requests.Session,
-    method: str,
-    id_: str,
-    body: dict[str, str] | None = None,
+    dust: LocalDust, session: requests.Session, method: str, id_: str, body: object = None
 ) -> None:
     """Send a request for a document over the session's connection, as a connector does."""
     path = "/api/v1/w/{workspace_id}/spaces/{space_id}/data_sources/{data_source_id}/documents/"
@@ -87,10 +83,8 @@ def test_a_list_is_cut_and_goes_on_at_an_offset(dust: LocalDust) -> None:
         ("documents", {"offset": "1" * 5000}, 400),
         ("activity", {"source": ""}, 400),
         ("document", {"source": "1"}, 404),
-        ("documents", {"source": "1"}, 404),
-        ("activity", {"source": "1"}, 404),
     ],
-    ids=["negative", "long", "empty", "document", "documents", "activity"],
+    ids=["negative", "long", "empty", "unknown"],
 )
 def test_what_is_not_there_is_not_shown(
     dust: LocalDust, path: str, query: dict[str, str], status: int
@@ -109,11 +103,9 @@ def test_each_change_gives_another_version(dust: LocalDust) -> None:
 def test_activity_counts_the_upserts_of_the_window_and_the_rest_by_the_second() -> None:
     clock = Clock()
     activity = Activity(window_s=60, clock=clock)
-    activity.count("upsert")
-    activity.count("upsert")
-    clock.sleep(59)
-    activity.count("refusal")
-    activity.count("delete")
+    for what, wait_s in (("upsert", 0), ("upsert", 59), ("refusal", 0), ("delete", 0)):
+        activity.count(what)
+        clock.sleep(wait_s)
     shown = activity.shown()
     assert shown["used"] == [0] * (SHOWN_S - 60) + [2] * 60
     assert shown["refusals"] == shown["deletes"] == [0] * (SHOWN_S - 1) + [1]
@@ -128,7 +120,7 @@ def test_upserts_refusals_and_deletes_are_counted() -> None:
     """As the limit counts them: an upsert that is refused for its content has taken a slot."""
     with LocalDust(Options(upserts_per_window=2)) as dust, requests.Session() as session:
         send(dust, session, "POST", "a", TEXT)
-        send(dust, session, "POST", "b", {})
+        send(dust, session, "POST", "b", {**TEXT, "source_url": "bad"})
         send(dust, session, "POST", "c", TEXT)
         send(dust, session, "DELETE", "a")
         shown = ask(dust, "activity").json()
@@ -152,12 +144,8 @@ def test_the_last_sync_sent_left_and_deleted_documents() -> None:
         send(dust, later, "DELETE", "deleted")
         now_ms[0] += 1
         send(dust, later, "POST", "new", TEXT)
-        assert ask(dust, "documents").json()["last_sync"] == {
-            "started": 1736365559001,
-            "sent": 2,
-            "left": 1,
-            "deleted": 1,
-        }
+        shown = ask(dust, "documents").json()["last_sync"]
+    assert shown == {"started": 1736365559001, "sent": 2, "left": 1, "deleted": 1}
 
 
 def test_a_check_is_not_a_sync_and_changes_nothing(dust: LocalDust) -> None:

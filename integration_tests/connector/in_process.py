@@ -31,7 +31,6 @@ class Sync:
 
 
 def configured(catalog: Message) -> ConfiguredAirbyteCatalog:
-    """Return a catalog as the CDK reads it."""
     return ConfiguredAirbyteCatalogSerializer.load(catalog)
 
 

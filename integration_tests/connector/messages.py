@@ -10,16 +10,11 @@ Message = dict[str, Any]
 
 
 def catalog(*streams: Message) -> Message:
-    """Return a configured catalog of streams made by `stream`."""
     return {"streams": list(streams)}
 
 
 def stream(
-    name: str,
-    primary_key: Any = None,
-    *,
-    namespace: str | None = None,
-    mode: str = "append_dedup",
+    name: str, primary_key: Any = None, *, namespace: str | None = None, mode: str = "append_dedup"
 ) -> Message:
     """Return a configured stream; a `primary_key` of "id" stands for [["id"]]."""
     key = [[primary_key]] if isinstance(primary_key, str) else primary_key
@@ -48,16 +43,16 @@ def record(stream: str, data: Any, *, namespace: str | None = None) -> bytes:
 
 def state(cursor: object) -> bytes:
     """Return a STATE line as Airbyte sends it since 1.7: with an id that must come back."""
-    return (
-        f'{{"type":"STATE","state":{{"type":"STREAM","stream":{{"stream_descriptor":'
-        f'{{"name":"users"}},"stream_state":{{"cursor":{json.dumps(cursor)}}}}}}},"id":7}}'
-    ).encode()
+    return stream_state({"cursor": cursor}, id=7)
 
 
-def stream_state(content: object, name: str = "users", namespace: str | None = None) -> bytes:
-    """Return a STATE line of one stream with this content."""
+def stream_state(
+    content: object, name: str = "users", namespace: str | None = None, **beside: object
+) -> bytes:
+    """Return a STATE line of one stream with this content, and what is `beside` its state."""
     one = {"stream_descriptor": _descriptor(name, namespace), "stream_state": content}
-    return json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": one}}).encode()
+    message = {"type": "STATE", "state": {"type": "STREAM", "stream": one}, **beside}
+    return json.dumps(message).encode()
 
 
 def stream_status(

@@ -38,29 +38,24 @@ class Run:
 
     @property
     def states(self) -> list[bytes]:
-        """Return the lines that hold a STATE."""
         pairs = zip(self.lines, self.messages, strict=True)
         return [line for line, message in pairs if message["type"] == "STATE"]
 
     @property
     def errors(self) -> list[Message]:
-        """Return what the TRACE ERROR messages hold."""
         return [m["trace"]["error"] for m in self.messages if m["type"] == "TRACE"]
 
     @property
     def error(self) -> Message:
-        """Return what the only TRACE ERROR holds."""
         (error,) = self.errors
         return error
 
     @property
     def status(self) -> Message:
-        """Return what the only CONNECTION_STATUS holds."""
         (status,) = (m["connectionStatus"] for m in self.messages if "connectionStatus" in m)
         return status
 
     def logs(self, level: str) -> list[str]:
-        """Return the messages logged at a level."""
         logs = [message["log"] for message in self.messages if message["type"] == "LOG"]
         return [log["message"] for log in logs if log["level"] == level]
 
@@ -87,24 +82,23 @@ def run(
 
 def check(config: Message, **how: Any) -> Run:
     """Run `check` with these settings; `how` goes to `run`."""
-    with _files(config) as (config_path, _):
-        return run("check", "--config", config_path, **how)
+    with _files(config=config) as arguments:
+        return run("check", *arguments, **how)
 
 
 def write(config: Message, catalog: Message, lines: Iterable[bytes], **how: Any) -> Run:
     """Run `write` on these lines; `how` goes to `run`."""
-    with _files(config, catalog) as (config_path, catalog_path):
-        arguments = ("write", "--config", config_path, "--catalog", catalog_path)
-        return run(*arguments, stdin=b"".join(line + b"\n" for line in lines), **how)
+    with _files(config=config, catalog=catalog) as arguments:
+        stdin = b"".join(line + b"\n" for line in lines)
+        return run("write", *arguments, stdin=stdin, **how)
 
 
 @contextmanager
 def writing(config: Message, catalog: Message, *prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start `write` with its pipes left open; `prefix` is a command to start it by."""
-    with _files(config, catalog) as (config_path, catalog_path):
-        arguments = ("write", "--config", config_path, "--catalog", catalog_path)
+    with _files(config=config, catalog=catalog) as arguments:
         process = subprocess.Popen(
-            [*prefix, *COMMAND, *arguments],
+            [*prefix, *COMMAND, "write", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -125,9 +119,12 @@ def environment(**env: str) -> dict[str, str]:
 
 
 @contextmanager
-def _files(config: Message, catalog: Message | None = None) -> Iterator[tuple[str, str]]:
+def _files(**contents: Message) -> Iterator[list[str]]:
+    """Yield the arguments that name files with these contents."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder) / "config.json", Path(folder) / "catalog.json"
-        for path, content in zip(paths, (config, catalog), strict=True):
+        arguments = []
+        for name, content in contents.items():
+            path = Path(folder) / f"{name}.json"
             path.write_text(json.dumps(content), encoding="utf-8")
-        yield str(paths[0]), str(paths[1])
+            arguments += [f"--{name}", str(path)]
+        yield arguments

@@ -8,8 +8,8 @@ A page at `/` shows what it holds.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import threading
 
 from integration_tests.local_dust.last_sync import KEEPALIVE_S
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
@@ -17,7 +17,6 @@ from integration_tests.local_dust.server import ROUTE_STYLES, LocalDust
 
 
 def main() -> None:
-    """Serve until interrupted."""
     default = Options()
     parser = argparse.ArgumentParser(
         prog="python -m integration_tests.local_dust", description=__doc__.partition("\n")[0]
@@ -29,7 +28,6 @@ def main() -> None:
     where = "WORKSPACE/SPACE/ID"
     add("--data-source", type=data_source, action="append", metavar=where, help="repeatable")
     add("--upserts", type=int, default=120, help="upserts per window; default: %(default)s")
-    add("--window", type=float, default=60.0, help="window in seconds; default: %(default)s")
     add("--latency", type=float, default=0.0, help="seconds per response; default: %(default)s")
     args = parser.parse_args()
     dust = LocalDust(
@@ -37,7 +35,6 @@ def main() -> None:
             api_keys=dict(args.key) if args.key else default.api_keys,
             data_sources=tuple(args.data_source or default.data_sources),
             upserts_per_window=args.upserts,
-            window_s=args.window,
         ),
         route_style=args.route_style,
         port=args.port,
@@ -45,7 +42,12 @@ def main() -> None:
         keepalive_s=KEEPALIVE_S,
     )
     try:
-        asyncio.run(_serve(dust))
+        with dust:
+            url = dust.config["base_url"]
+            print(f"Local Dust is running. To browse its documents, open {url}/")
+            print("To sync into it, use these settings:")
+            print(json.dumps(dust.config, indent=2), flush=True)
+            threading.Event().wait()
     except KeyboardInterrupt:
         print("\nStopped.")
     except OSError as error:
@@ -59,18 +61,6 @@ def key(text: str) -> tuple[str, ApiKey]:
 
 def data_source(text: str) -> DataSource:
     return DataSource(*text.split("/"))
-
-
-async def _serve(dust: LocalDust) -> None:
-    await dust.start()
-    url = dust.config["base_url"]
-    print(f"Local Dust is running. To browse its documents, open {url}/")
-    print("To sync into it, use these settings:")
-    print(json.dumps(dust.config, indent=2), flush=True)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await dust.stop()
 
 
 if __name__ == "__main__":

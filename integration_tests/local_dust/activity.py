@@ -24,7 +24,9 @@ class Activity:
         """Count an "upsert", a "refusal" or a "delete" that happens now."""
         second = int(self._clock())
         if second not in self._seconds:
-            self._forget_before(second - SHOWN_S - self._window_s)
+            oldest = second - SHOWN_S - self._window_s
+            for old in [known for known in self._seconds if known < oldest]:
+                del self._seconds[old]
         self._seconds[second][what] += 1
 
     def shown(self) -> dict[str, Any]:
@@ -47,7 +49,3 @@ class Activity:
         return [
             self._seconds.get(second, empty)[what] for second in range(now - seconds + 1, now + 1)
         ]
-
-    def _forget_before(self, second: int) -> None:
-        for old in [known for known in self._seconds if known < second]:
-            del self._seconds[old]

@@ -13,7 +13,7 @@ from typing import Any
 from integration_tests.local_dust.options import DataSource, Options
 
 Document = dict[str, Any]
-"""A document as Dust stores it: the fields that a read shows, and Dust's own tags as well."""
+"""A document as Dust stores it, and as a read shows it."""
 
 # Below this, Dust reads a timestamp as seconds.
 _LEAST_MILLISECONDS = 10**10
@@ -79,17 +79,8 @@ class Documents(MutableMapping[str, Document]):
         return [self._by_id[id_] for *_, id_ in places[offset:end]]
 
 
-def is_system_tag(tag: str) -> bool:
-    """Return whether a tag is one of Dust's own, which lists and reads leave out."""
-    return tag.startswith("__DUST")
-
-
 def stored_document(
-    source: DataSource,
-    id_: str,
-    body: dict[str, Any],
-    options: Options,
-    system_tags: Iterable[str] = (),
+    source: DataSource, id_: str, body: dict[str, Any], options: Options
 ) -> Document:
     """Return the document that an upsert of this body leaves in Dust.
 
@@ -114,7 +105,7 @@ def stored_document(
         "title": title,
         "mime_type": "application/octet-stream" if mime_type is None else mime_type,
         "provider_visibility": None,
-        "tags": [*tags, *system_tags],
+        "tags": tags,
         "parent_id": None,
         "parents": [id_],
         "source_url": body.get("source_url") or None,

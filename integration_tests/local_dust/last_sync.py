@@ -21,14 +21,12 @@ class LastSync:
         self._deleted = 0
 
     def note_upsert(self, connection: int, now_ms: int) -> None:
-        """Note an upsert before its document is stored."""
         if connection not in self._connections:
             self._connections.add(connection)
             self._started_ms = now_ms
             self._deleted = 0
 
     def note_delete(self, connection: int, now_ms: int) -> None:
-        """Note that a document was deleted."""
         self.note_upsert(connection, now_ms)
         self._deleted += 1
 
@@ -38,9 +36,5 @@ class LastSync:
         if started_ms is None:
             return None
         sent = sum(document["created"] >= started_ms for document in documents.values())
-        return {
-            "started": started_ms,
-            "sent": sent,
-            "left": len(documents) - sent,
-            "deleted": self._deleted,
-        }
+        left = len(documents) - sent
+        return {"started": started_ms, "sent": sent, "left": left, "deleted": self._deleted}

@@ -35,7 +35,6 @@ def dust_hash(document: Mapping[str, Any]) -> str:
 
 
 def system_time_ms() -> int:
-    """Return the time of this machine."""
     return time.time_ns() // 1_000_000
 
 
@@ -44,22 +43,17 @@ class ApiKey:
     """A key of one workspace, and its rights."""
 
     workspace_id: str
-    can_read: bool = True
     can_write: bool = True
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a data source is.
-
-    Only a Dust connection may write to a managed one. The API does not serve one of conversations.
-    """
+    """Where a data source is. Only a Dust connection may write to a managed one."""
 
     workspace_id: str
     space_id: str
     id: str
     is_managed: bool = False
-    is_of_conversations: bool = False
 
     @property
     def engine_id(self) -> str:
@@ -83,7 +77,6 @@ class Options:
     upserts_per_window: int = 120
     window_s: float = 60.0
     max_text_utf16_units: int = 2 * 1024 * 1024
-    max_documents: int | None = None
     ties_move: bool = False
     max_page: int | None = None
     hash_formula: Callable[[Mapping[str, Any]], str] = dust_hash

@@ -16,13 +16,10 @@ from integration_tests.local_dust.documents import Document, Documents
 from integration_tests.local_dust.options import UNLIMITED, DataSource
 from integration_tests.local_dust.store import DustStore
 
-_PAGE = Path(__file__).with_name("page.html")
 _STREAM_TAG = "airbyte:stream:"
 _NAMESPACE_TAG = "airbyte:namespace:"
 
 ROWS = 50
-
-_SEARCHED = ("document_id", "title", "text")
 
 # Of the text around what was searched for.
 _CHARACTERS_BEFORE = 40
@@ -36,14 +33,13 @@ class Page:
         self._store = store
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add `/`, and the routes that the page there calls."""
         router.add_get("/", self._show_page)
         router.add_get("/local/activity", self._show_activity)
         router.add_get("/local/documents", self._show_documents)
         router.add_get("/local/document", self._show_document)
 
     async def _show_page(self, _request: web.Request) -> web.Response:
-        page = _PAGE.read_text(encoding="utf-8")
+        page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         headers = {
             "Content-Security-Policy": _policy(page),
             "Referrer-Policy": "no-referrer",
@@ -82,7 +78,7 @@ class Page:
         matching = _matching(documents, query, search)
         sources = self._store.options.data_sources
         overview = {
-            "sources": [f"{s.workspace_id} / {s.space_id} / {s.id}" for s in sources],
+            "sources": [f"{one.workspace_id} / {one.space_id} / {one.id}" for one in sources],
             "total": len(documents),
             "streams": _streams(documents),
             "last_sync": self._store.last_syncs[source].shown(documents),
@@ -151,11 +147,8 @@ def _matching(documents: Documents, query: Mapping[str, str], search: str) -> li
         found = [document for document in found if _stream(document) == stream]
     if search:
         folded = search.casefold()
-        found = [
-            document
-            for document in found
-            if any(folded in document[name].casefold() for name in _SEARCHED)
-        ]
+        searched = ("document_id", "title", "text")
+        found = [one for one in found if any(folded in one[name].casefold() for name in searched)]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from integration_tests.local_dust.documents import Document, is_system_tag
+from integration_tests.local_dust.documents import Document
 from integration_tests.local_dust.options import DataSource
 
 _TOKENS_PER_CHUNK = 512
@@ -18,8 +18,8 @@ _TOKENS_PER_CHUNK = 512
 
 def light(document: Document) -> dict[str, Any]:
     """Return the response to an upsert with `light_document_output`, which has no id."""
-    shown = {name: document[name] for name in ("hash", "text_size", "chunk_count")}
-    return {**shown, "token_count": _token_count(document), "created": document["created"]}
+    shown = {name: document[name] for name in ("hash", "text_size", "chunk_count", "created")}
+    return {**shown, "token_count": _token_count(document)}
 
 
 def whole(document: Document) -> dict[str, Any]:
@@ -38,16 +38,10 @@ def whole(document: Document) -> dict[str, Any]:
 
 def listed(document: Document) -> dict[str, Any]:
     """Return a document as the list shows it, without its text."""
-    return {name: value for name, value in read(document).items() if name != "text"}
-
-
-def read(document: Document) -> dict[str, Any]:
-    """Return a document as a read shows it, without Dust's own tags."""
-    return {**document, "tags": [tag for tag in document["tags"] if not is_system_tag(tag)]}
+    return {name: value for name, value in document.items() if name != "text"}
 
 
 def data_source(source: DataSource) -> dict[str, Any]:
-    """Return the data source as the response to an upsert shows it."""
     return {
         "id": 1,
         "sId": source.id,

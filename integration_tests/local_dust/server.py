@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -98,27 +98,25 @@ class LocalDust:
 
     @property
     def documents(self) -> Documents:
-        """Return the documents of the first data source by id, as Dust keeps them."""
+        """Return the documents of the first data source by id."""
         return self.store.documents[self.store.options.data_sources[0]]
 
-    def put(self, id_: str, system_tags: Iterable[str] = (), **body: Any) -> None:
+    def put(self, id_: str, **body: Any) -> None:
         """Store a document in the first data source as Dust itself would write it."""
-        source = self.store.options.data_sources[0]
-        self.store.put(source, id_, {"text": "", **body}, system_tags)
+        self.store.put(self.store.options.data_sources[0], id_, {"text": "", **body})
 
     def __enter__(self) -> LocalDust:
         with ExitStack() as stack:
             loop = stack.enter_context(_loop_in_a_thread())
-            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self.stop(), loop).result())
-            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            stack.callback(lambda: asyncio.run_coroutine_threadsafe(self._stop(), loop).result())
+            asyncio.run_coroutine_threadsafe(self._start(), loop).result()
             self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._exit.close()
 
-    async def start(self) -> None:
-        """Begin to serve, on the running event loop."""
+    async def _start(self) -> None:
         app = web.Application(
             client_max_size=2**30,
             middlewares=[
@@ -146,7 +144,7 @@ class LocalDust:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
 
-    async def stop(self) -> None:
+    async def _stop(self) -> None:
         """Stop serving, close every connection and cancel pending requests."""
         if self._runner:
             await self._runner.cleanup()

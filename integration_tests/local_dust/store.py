@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ada_url
 
 from integration_tests.local_dust import responses
 from integration_tests.local_dust.activity import Activity
-from integration_tests.local_dust.documents import (
-    Document,
-    Documents,
-    is_system_tag,
-    stored_document,
-)
+from integration_tests.local_dust.documents import Document, Documents, stored_document
 from integration_tests.local_dust.last_sync import LastSync
 from integration_tests.local_dust.options import ApiKey, DataSource, Options
 
@@ -38,7 +33,6 @@ _UPSERT_FIELDS: dict[str, tuple[type, ...]] = {
     "async": (bool, _NULL),
 }
 
-
 _REFUSALS = {
     "not_authenticated": (401, "The request does not have valid authentication credentials."),
     "malformed_authorization_header_error": (401, "Malformed Authorization header"),
@@ -50,10 +44,8 @@ _REFUSALS = {
     ),
     "workspace_auth_error": (401, "The API key does not belong to this workspace."),
     "data_source_not_found": (404, "The data source you requested was not found."),
-    "space_not_found": (404, "The space you're trying to access was not found"),
     "data_source_auth_error": (403, "You are not allowed to update data in this data source."),
     "data_source_quota_error": (403, "Data sources document upload size is limited."),
-    "workspace_quota_error": (403, "You've exceeded your plan limit."),
     "data_source_error": (400, "There was an error retrieving the data source document."),
     "internal_server_error": (500, "There was an error upserting the document."),
     "invalid_request_error": (400, ""),
@@ -110,12 +102,9 @@ class DustStore:
         return key
 
     def data_source(self, key: ApiKey, space_id: str, data_source_id: str) -> DataSource:
-        """Return the data source of these ids in the key's workspace."""
         ids = (key.workspace_id, space_id, data_source_id)
         for source in self.options.data_sources:
-            if (source.workspace_id, source.space_id, source.id) == ids and key.can_read:
-                if source.is_of_conversations:
-                    raise DustRefusal("space_not_found")
+            if (source.workspace_id, source.space_id, source.id) == ids:
                 return source
         raise DustRefusal("data_source_not_found")
 
@@ -128,17 +117,14 @@ class DustStore:
         return {"documents": page, "total": len(documents)}
 
     def read(self, source: DataSource, id_: str) -> dict[str, Any]:
-        """Return the response to a read, with the whole text."""
         document = self.documents[source].get(id_)
         if document is None:
             message = f"No document found for id `{id_}`"
             error = {"code": "data_source_document_not_found", "message": message}
             raise DustRefusal("data_source_error", data_source_error=error)
-        return {"document": responses.read(document)}
+        return {"document": document}
 
-    def delete(
-        self, source: DataSource, key: ApiKey, id_: str, connection: int = 0
-    ) -> dict[str, Any]:
+    def delete(self, source: DataSource, key: ApiKey, id_: str, connection: int) -> dict[str, Any]:
         """Delete a document if there is one, and return the response."""
         _validate_rights(source, key)
         if self.documents[source].pop(id_, None):
@@ -162,34 +148,28 @@ class DustStore:
         self.last_syncs[source].note_upsert(connection, self.options.now_ms())
         self._take_slot(source.workspace_id)
         source_url = _standardised_url(body.get("source_url") or "")
-        self._validate_text(source, id_, body.get("text"))
+        self._validate_text(body.get("text"))
         _validate_parents(body)
         if utf16_units(body.get("title") or "") > MAX_TITLE_UTF16_UNITS:
             raise _invalid_request(
                 f"Invalid title: title too long (max {MAX_TITLE_UTF16_UNITS} characters)."
             )
-        _validate_tags(body.get("tags") or [])
-        system_tags = filter(is_system_tag, self._tags(source, id_))
-        document = stored_document(
-            source, id_, {**body, "source_url": source_url}, self.options, system_tags
-        )
+        if any(tag.startswith("__DUST") for tag in body.get("tags") or ()):
+            raise _engine_error("reserved tag prefix __DUST")
+        document = stored_document(source, id_, {**body, "source_url": source_url}, self.options)
         _validate_for_engine(document)
         self.documents[source][id_] = document
-        _validate_for_index(document)
+        # The search index refuses only what is stored already.
+        if len(id_.encode()) > MAX_ID_BYTES:
+            raise _engine_error("Failed to index node: id is too long")
         if body.get("async"):
             return {"document": {"document_id": id_}}
         show = responses.light if body.get("light_document_output") else responses.whole
         return {"document": show(document), "data_source": responses.data_source(source)}
 
-    def put(
-        self, source: DataSource, id_: str, body: dict[str, Any], system_tags: Iterable[str] = ()
-    ) -> None:
+    def put(self, source: DataSource, id_: str, body: dict[str, Any]) -> None:
         """Store a document without checking rights, limits or rules."""
-        self.documents[source][id_] = stored_document(source, id_, body, self.options, system_tags)
-
-    def _tags(self, source: DataSource, id_: str) -> list[str]:
-        document = self.documents[source].get(id_)
-        return document["tags"] if document else []
+        self.documents[source][id_] = stored_document(source, id_, body, self.options)
 
     def _take_slot(self, workspace_id: str) -> None:
         now_s = self._clock()
@@ -204,22 +184,16 @@ class DustStore:
         taken_s.append(now_s)
         self.activity[workspace_id].count("upsert")
 
-    def _validate_text(self, source: DataSource, id_: str, text: str | None) -> None:
+    def _validate_text(self, text: str | None) -> None:
         if text is None:
             raise _invalid_request("Invalid request body, `text` or `section` must be provided.")
         if utf16_units(text) > self.options.max_text_utf16_units:
             raise DustRefusal("data_source_quota_error")
-        limit = self.options.max_documents
-        stored = self.documents[source]
-        if limit is not None and id_ not in stored and len(stored) >= limit:
-            raise DustRefusal("workspace_quota_error")
 
 
 def validate_page(query: Mapping[str, str]) -> tuple[int, int]:
-    """Return a list's limit and offset."""
-    texts = query.get("limit", "10"), query.get("offset", "0")
     try:
-        limit, offset = map(int, texts)
+        limit, offset = int(query.get("limit", "10")), int(query.get("offset", "0"))
     except ValueError:
         raise _invalid_request("Invalid query parameters: Expected number.") from None
     if limit < 0 or offset < 0:
@@ -256,10 +230,7 @@ def _validate_rights(source: DataSource, key: ApiKey) -> None:
 def _standardised_url(text: str) -> str:
     if not text:
         return ""
-    try:
-        url = ada_url.URL(text)
-    except ValueError:
-        url = None
+    url = ada_url.URL(text) if ada_url.check_url(text) else None
     if url is None or url.protocol not in ("http:", "https:") or "//" in url.pathname:
         raise _invalid_request(
             "Invalid request body, `source_url` if provided must be a valid URL."
@@ -276,24 +247,12 @@ def _validate_parents(body: dict[str, Any]) -> None:
             )
 
 
-def _validate_tags(tags: list[str]) -> None:
-    if any(map(is_system_tag, tags)):
-        raise _engine_error("reserved tag prefix __DUST")
-
-
 def _validate_for_engine(document: Document) -> None:
-    """Refuse what only Dust's engine and database refuse."""
     if document["timestamp"] > MAX_TIMESTAMP_MS:
         raise _engine_error("timestamp: number out of range")
     texts = (document["document_id"], document["title"], *document["tags"])
     if any("\0" in text for text in texts):
         raise _engine_error('invalid byte sequence for encoding "UTF8": 0x00')
-
-
-def _validate_for_index(document: Document) -> None:
-    """Refuse what the search index refuses. By then the document is stored."""
-    if len(document["document_id"].encode()) > MAX_ID_BYTES:
-        raise _engine_error("Failed to index node: id is too long")
 
 
 def _engine_error(what: str) -> DustRefusal:

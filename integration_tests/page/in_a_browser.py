@@ -22,12 +22,11 @@ from integration_tests.connector.messages import USERS, catalog, record, stream
 from integration_tests.local_dust import DataSource, LocalDust, Options
 from integration_tests.sample import MESSAGES, read_catalog
 
-PHONE_WIDTH = 320
+FIELDS = "#document h3 + dl > div"
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, with an empty profile."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox"]
@@ -59,24 +58,22 @@ def visit(page: Page, dust: LocalDust, address: str = "") -> None:
 
 def shown_fields(page: Page) -> list[tuple[str, str]]:
     """Return the names and values of the document's text, as they are laid out."""
-    fields = page.locator("#document h3 + dl > div")
-    return [
-        (name, value)
-        for name, value in fields.evaluate_all(
-            "divs => divs.map(div => [...div.children].map(child => child.textContent))"
-        )
-    ]
+    texts = "divs => divs.map(div => [...div.children].map(child => child.textContent))"
+    return [(name, value) for name, value in page.locator(FIELDS).evaluate_all(texts)]
 
 
-def expected_fields(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the same for a value whose numbers are still as they were written."""
-    items = value.items() if isinstance(value, dict) else (("•", item) for item in value)
-    for name, item in items:
-        if isinstance(item, (dict, list)) and item:
-            yield name, ""
-            yield from expected_fields(item)
-        else:
-            yield name, item if isinstance(item, str) else json.dumps(item)
+def fields_of(text: str) -> list[tuple[str, str]]:
+    """Return the same of a JSON text, with its numbers as they were written."""
+
+    def fields(value: Any) -> Iterator[tuple[str, str]]:
+        for name, item in value.items() if isinstance(value, dict) else (("•", v) for v in value):
+            if isinstance(item, (dict, list)) and item:
+                yield name, ""
+                yield from fields(item)
+            else:
+                yield name, item if isinstance(item, str) else json.dumps(item)
+
+    return list(fields(json.loads(text, parse_int=str, parse_float=str)))
 
 
 def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: LocalDust) -> None:
@@ -93,8 +90,7 @@ def test_each_document_of_the_sample_is_found_and_opened(page: Page, dust: Local
             expect(page.locator("#document dl .id")).to_have_text(id_)
             document = dust.documents[id_]
             assert heading.inner_text() == document["title"]
-            record = json.loads(document["text"], parse_int=str, parse_float=str)
-            assert shown_fields(page) == list(expected_fields(record))
+            assert shown_fields(page) == fields_of(document["text"])
             opened.add(id_)
         page.keyboard.press("Escape")
         if size == 50:
@@ -129,9 +125,7 @@ def test_the_commands_of_the_empty_page_sync_into_it(page: Page, dust: LocalDust
     expect(page.locator("#summary")).to_have_text("1 to 50 of 110 documents, newest first")
 
 
-def test_a_stream_narrows_the_list_and_its_tags_are_not_repeated(
-    page: Page, dust: LocalDust
-) -> None:
+def test_a_stream_narrows_the_list_and_tags_are_not_repeated(page: Page, dust: LocalDust) -> None:
     dust.put("a", tags=["airbyte:stream:users"])
     dust.put("b", tags=["airbyte:stream:users", "airbyte:namespace:shop", "by hand"])
     dust.put("c", tags=["airbyte:stream:orders"])
@@ -162,13 +156,8 @@ MARKUP = "<img src=x onerror=hacked=1><script>hacked=1</script><b>bold</b>"
 
 def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) -> None:
     """Title, id, URL, text, stream, namespace and tags are what strangers wrote."""
-    data = {
-        "id": MARKUP,
-        "title": MARKUP,
-        "url": "javascript:hacked=1",
-        MARKUP: MARKUP,
-        "nested": {MARKUP: [MARKUP]},
-    }
+    texts = {"title": MARKUP, MARKUP: MARKUP, "nested": {MARKUP: [MARKUP]}}
+    data = {"id": MARKUP, "url": "javascript:hacked=1", **texts}
     streams = catalog(stream(MARKUP, "id", namespace=MARKUP))
     lines = [record(MARKUP, data, namespace=MARKUP)]
     assert sync(dust.config, streams, lines).error is None
@@ -179,16 +168,14 @@ def test_markup_in_a_record_is_shown_and_not_run(page: Page, dust: LocalDust) ->
     expect(page.locator("mark")).to_have_text("<b>bold")
     page.locator("#rows .open").click()
     expect(page.locator("#document h2")).to_have_text(MARKUP)
-    assert shown_fields(page) == list(expected_fields(data))
+    assert shown_fields(page) == fields_of(json.dumps(data))
     tags = page.locator("#document .tag").all_inner_texts()
     assert {f"airbyte:stream:{MARKUP}", f"title:{MARKUP}"} <= set(tags)
     assert page.locator("img, b, body script:not(:last-child)").count() == 0
     assert page.evaluate("typeof hacked") == "undefined"
 
 
-def test_only_web_addresses_are_links_and_they_tell_nothing_of_where_they_are(
-    page: Page, dust: LocalDust
-) -> None:
+def test_only_web_addresses_are_links_and_hide_where_they_are(page: Page, dust: LocalDust) -> None:
     dust.put("a", source_url="javascript:hacked=1", timestamp=1736365559000)
     dust.put("b", source_url="https://example.com/b", timestamp=1736365550000)
     visit(page, dust)
@@ -210,8 +197,7 @@ def test_a_text_keeps_its_digits_its_order_and_its_lines(page: Page, dust: Local
     dust.put("a", text=text)
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("a")
-    record = json.loads(text, parse_int=str, parse_float=str)
-    assert shown_fields(page) == list(expected_fields(record))
+    assert shown_fields(page) == fields_of(text)
     page.get_by_text("As an agent reads it").click()
     assert page.locator("#document pre").inner_text() == text
 
@@ -226,7 +212,7 @@ def test_any_other_text_is_shown_as_it_is(page: Page, dust: LocalDust, text: str
 def test_a_long_text_is_cut_until_all_of_it_is_asked_for(page: Page, dust: LocalDust) -> None:
     dust.put("a", text=json.dumps({f"field {number}": number for number in range(700)}, indent=2))
     visit(page, dust, "#id=a")
-    expect(page.locator("#document h3 + dl > div")).to_have_count(500)
+    expect(page.locator(FIELDS)).to_have_count(500)
     page.get_by_role("button", name="Show all 700 lines").click()
     assert len(shown_fields(page)) == 700
 
@@ -264,8 +250,8 @@ def test_the_plot_says_what_it_counts(page: Page) -> None:
     with LocalDust(Options(upserts_per_window=40)) as dust:
         visit(page, dust)
         expect(page.locator("#legend")).to_contain_text("0 of 40 upserts in the last 60 s")
-        expect(page.locator("figure")).to_contain_text("so a burst appears as a block.")
-        expect(page.locator("figure")).to_contain_text("The other two counts cover 5 minutes.")
+        for said in ("so a burst appears as a block.", "The other two counts cover 5 minutes."):
+            expect(page.locator("figure")).to_contain_text(said)
         expect(page.locator("#plot .limit")).to_have_count(1)
         expect(page.locator("#plot .deletes")).to_have_count(0)
         dust.store.activity[dust.config["workspace_id"]].count("delete")
@@ -294,9 +280,7 @@ def test_the_page_says_what_the_last_sync_did(page: Page, dust: LocalDust) -> No
     expect(shown).to_contain_text("1 document sent, 1 left as they were, 0 deleted")
 
 
-def test_a_document_that_changes_while_it_is_open_is_drawn_anew(
-    page: Page, dust: LocalDust
-) -> None:
+def test_an_open_document_that_changes_is_drawn_anew(page: Page, dust: LocalDust) -> None:
     dust.put("a", title="Before")
     visit(page, dust, "#id=a")
     expect(page.locator("#document h2")).to_have_text("Before")
@@ -344,12 +328,10 @@ def test_the_focus_stays_while_documents_come_in(page: Page, dust: LocalDust) ->
 
 def test_a_phone_never_scrolls_sideways(page: Page, dust: LocalDust) -> None:
     word = "x" * 300
-    nested = json.dumps(
-        {word: [[[[[[[[word]]]]]]]], "url": f"https://example.com/{word}"}, indent=2
-    )
+    text = json.dumps({word: [[[[[[[[word]]]]]]]], "url": f"https://example.com/{word}"}, indent=2)
     tags = [f"airbyte:stream:{word}"]
-    dust.put(word, title=word, tags=tags, text=nested, source_url=f"https://{word[:60]}.com")
-    page.set_viewport_size({"width": PHONE_WIDTH, "height": 640})
+    dust.put(word, title=word, tags=tags, text=text, source_url=f"https://{word[:60]}.com")
+    page.set_viewport_size({"width": 320, "height": 640})
     visit(page, dust)
 
     def overflow() -> int:
@@ -386,9 +368,7 @@ def is_under_the_heading(page: Page) -> bool:
     return bool(heading == first)
 
 
-def test_on_a_phone_the_strip_of_streams_fades_where_it_goes_on(
-    page: Page, dust: LocalDust
-) -> None:
+def test_a_phones_strip_of_streams_fades_where_it_goes_on(page: Page, dust: LocalDust) -> None:
     """Scrolled to its end, its last stream is clear of the fade."""
     for number in range(9):
         dust.put(f"{number}", tags=[f"airbyte:stream:stream {number}"])

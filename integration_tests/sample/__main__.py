@@ -40,8 +40,12 @@ _MOST_NAMED = 5
 
 
 def main() -> None:
-    """Sync the source on two days, and print what happened in Dust."""
-    port = _port_to_keep()
+    parser = argparse.ArgumentParser(
+        prog="python -m integration_tests.sample", description=__doc__.partition("\n")[0]
+    )
+    until = "serve on this port until interrupted"
+    parser.add_argument("--keep", type=int, metavar="PORT", help=until)
+    port: int | None = parser.parse_args().keep
     with ExitStack() as stack:
         try:
             options = Options(upserts_per_window=UNLIMITED)
@@ -53,16 +57,6 @@ def main() -> None:
             print("\nRun `make sync KEEP=1` to keep it open and browse the documents.")
         else:
             _wait_for_interrupt(f"{dust.config['base_url']}/")
-
-
-def _port_to_keep() -> int | None:
-    parser = argparse.ArgumentParser(
-        prog="python -m integration_tests.sample", description=__doc__.partition("\n")[0]
-    )
-    until = "serve on this port until interrupted"
-    parser.add_argument("--keep", type=int, metavar="PORT", help=until)
-    port: int | None = parser.parse_args().keep
-    return port
 
 
 def _sync_two_days(dust: LocalDust) -> None:
@@ -111,7 +105,9 @@ def _sync(dust: LocalDust, source: list[Message], generation: int) -> _Changes:
     print(f"{changes}.")
     for warning in run.logs("WARN"):
         print(warning)
-    _require_success(run)
+    if run.exit_code != 0:
+        said = [*(error["message"] for error in run.errors), run.stderr.decode().strip()]
+        sys.exit("\n".join(["FAILED:", *filter(None, said), f"Exit code {run.exit_code}."]))
     _compare(dust, source, run)
     return changes
 
@@ -121,12 +117,6 @@ def _changes(before: Mapping[str, Message], after: Mapping[str, Message]) -> _Ch
     unchanged = sum(before.get(id_) == document for id_, document in after.items())
     deleted = len(before.keys() - after.keys())
     return _Changes(sent=len(after) - unchanged, unchanged=unchanged, deleted=deleted)
-
-
-def _require_success(run: Run) -> None:
-    if run.exit_code != 0:
-        said = [*(error["message"] for error in run.errors), run.stderr.decode().strip()]
-        sys.exit("\n".join(["FAILED:", *filter(None, said), f"Exit code {run.exit_code}."]))
 
 
 def _compare(dust: LocalDust, source: list[Message], run: Run) -> None:

@@ -27,11 +27,15 @@ def first_day() -> list[Message]:
 
 def next_day(messages: Iterable[Message]) -> list[Message]:
     """Return what the source sends a day later, when some records have changed or are gone."""
-    return [
-        _a_day_later(message)
-        for message in messages
-        if message["type"] == "STATE" or document_id(message["record"]) not in GONE
-    ]
+    later = []
+    for message in messages:
+        if message["type"] == "STATE":
+            later.append(message)
+        elif (id_ := document_id(record := message["record"])) not in GONE:
+            data = {**record["data"], **({"email": NEW_EMAIL} if id_ in CHANGED else {})}
+            emitted_at = record["emitted_at"] + _DAY_MS
+            later.append({**message, "record": {**record, "data": data, "emitted_at": emitted_at}})
+    return later
 
 
 def records_of(messages: Iterable[Message]) -> dict[str, Message]:
@@ -41,12 +45,10 @@ def records_of(messages: Iterable[Message]) -> dict[str, Message]:
 
 
 def states_of(messages: Iterable[Message]) -> list[bytes]:
-    """Return the lines of the STATE messages."""
     return [_line(message) for message in messages if message["type"] == "STATE"]
 
 
 def document_id(record: Message) -> str:
-    """Return the id of the record's document."""
     return f"{record['stream']}-{record['data']['id']}"
 
 
@@ -66,15 +68,6 @@ def platform_lines(messages: Iterable[Message]) -> list[bytes]:
     """Return the lines of a whole sync: the messages, then that each stream is complete."""
     names = [stream["stream"]["name"] for stream in read_catalog()["streams"]]
     return [*map(_line, messages), *(stream_status(name=name) for name in names)]
-
-
-def _a_day_later(message: Message) -> Message:
-    if message["type"] == "STATE":
-        return message
-    record = message["record"]
-    changes = {"email": NEW_EMAIL} if document_id(record) in CHANGED else {}
-    later = {"data": {**record["data"], **changes}, "emitted_at": record["emitted_at"] + _DAY_MS}
-    return {**message, "record": {**record, **later}}
 
 
 def _line(message: Message) -> bytes:

@@ -84,13 +84,13 @@ bench: .venv/installed .venv-singer/installed .venv-dlt/installed ## Measures th
 	$(BIN)/python -m benchmarks.bench
 	$(BIN)/python -m benchmarks.latency
 
-shares: .venv/installed ## Simulates syncs at the rate limit and compares with what is promised
+shares: .venv/installed ## Simulates syncs at the rate limit and checks the promised shares
 	$(BIN)/python -m benchmarks.fair_shares
 
 picture: .venv-picture/installed ## Draws docs/shared_limit.svg
 	.venv-picture/bin/python -m benchmarks.fair_shares --picture docs/shared_limit.svg
 
-constraints: ## Pins the packages of the image anew (needs python3.13)
+constraints: ## Re-pins the packages of the image (needs python3.13)
 	rm -rf .venv-constraints
 	$(call environment,.venv-constraints,python3.13,-r requirements.txt)
 	(grep '^#' constraints.txt; .venv-constraints/bin/python -m pip freeze) > .venv-constraints/new

@@ -163,8 +163,8 @@ def time_for(upserts: int) -> str:
 @pytest.mark.parametrize(
     ("page", "phrase"),
     [
-        ("README.md", f"After {SHORT_SYNC_UPSERTS} records"),
-        ("README.md", f"{PAGE_DOCUMENTS:,} at a time"),
+        ("README.md", f"has sent {SHORT_SYNC_UPSERTS} records"),
+        ("README.md", f"{PAGE_DOCUMENTS:,} per request"),
         ("README.md", f"at most {MOST_LISTED:,} documents"),
         ("README.md", f"accepts {LIMIT} upserts per workspace in any 60 seconds"),
         ("README.md", f"cut at {MAX_ID_CHARACTERS} characters"),

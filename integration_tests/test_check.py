@@ -112,7 +112,7 @@ def test_any_other_response_to_the_delete_changes_nothing_and_is_not_retried(
 def test_a_missing_setting_is_named_without_a_request(dust: LocalDust) -> None:
     config = dust.config
     del config["space_id"]
-    assert failure(config) == "space_id is missing or blank: it is required."
+    assert failure(config) == "space_id is required."
     assert dust.requests == []
 
 

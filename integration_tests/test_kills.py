@@ -48,7 +48,7 @@ def test_a_signal_ends_the_process_and_every_acknowledged_record_is_stored(
         feed = threading.Thread(target=feed_until_closed, args=(process.stdin, lines), daemon=True)
         feed.start()
         output = []
-        while not any(b'"type":"STATE"' in line for line in output):
+        while not any(b'"STATE"' in line for line in output):
             output.append(process.stdout.readline())
         killer = threading.Timer(wait_s, process.send_signal, args=(kill,))
         killer.start()

@@ -274,9 +274,9 @@ def test_one_warning_says_that_the_source_left_a_stream_out(
     caplog.clear()
     assert sync(old.config, configured, [*TEAMS, status(), status(name="teams")]).error is None
     assert warnings(caplog) == [
-        "Stream 'users': documents of earlier syncs were kept, because the source said nothing of "
-        "the stream. It may no longer have the stream, or may no longer be allowed to read it. If "
-        "the documents are to go, clear the stream."
+        "Stream 'users': documents of earlier syncs were kept, because the source said nothing "
+        "about the stream. It may no longer have the stream, or may no longer be allowed to read "
+        "it. To delete the documents, clear the stream."
     ]
 
 

@@ -150,8 +150,8 @@ def test_what_somebody_else_wrote_since_the_sync_began_is_kept_and_counted_in_on
         assert replace_users(dust, 4, clock=clock).error is None
         assert set(dust.documents) == {"users-1", "users-2", "users-4"}
     assert warnings(caplog) == [
-        "Stream 'users': kept 2 documents that this sync did not send: written by someone else, "
-        "such as another sync, after it began."
+        "Stream 'users': kept 2 documents that this sync did not send: written after it began, "
+        "for example by another sync."
     ]
 
 

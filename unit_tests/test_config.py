@@ -39,10 +39,10 @@ def test_white_space_around_a_value_is_dropped(name: str) -> None:
 @pytest.mark.parametrize("name", ["api_key", *IDS])
 def test_a_required_value_must_not_be_missing_or_blank(name: str) -> None:
     for value in ("", " \n", None):
-        assert refusal(**{name: value}) == f"{name} is missing or blank: it is required."
+        assert refusal(**{name: value}) == f"{name} is required."
     settings = {"api_key": KEY, **IDS}
     del settings[name]
-    with pytest.raises(DustConfigError, match=f"^{name} is missing or blank"):
+    with pytest.raises(DustConfigError, match=f"^{name} is required"):
         DustConfig.from_mapping(settings)
 
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_an_id_is_refused_without_quoting_it(
     """It may be a whole request that contains the key."""
     assert refusal(**{name: value}) == (
         f"{name} must be only the id, such as {example}. Do not paste an address, a request or a "
-        "key. It may have an invisible character from copying."
+        "key. It may contain an invisible character that was copied along."
     )
 
 

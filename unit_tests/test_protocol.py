@@ -245,7 +245,7 @@ def test_many_lines_that_are_not_messages_give_one_warning_and_a_count(
 
 
 NO_EMITTED_AT = "it is a RECORD without an integer 'emitted_at'"
-OTHER_TEXT = "there is other text on the line beside a RECORD"
+OTHER_TEXT = "the line contains other text besides a RECORD"
 UTF_16 = "it looks like UTF-16, but messages must be UTF-8"
 IN_CAPITALS = "its type must be written RECORD, in capitals"
 IN_A_STRING = orjson.dumps({"message": orjson.dumps(with_record().decode()).decode()})
@@ -325,7 +325,7 @@ def test_an_empty_input_is_logged(text: bytes, caplog: pytest.LogCaptureFixture)
 
     assert read(text) == []
     assert logged(caplog) == [
-        ("INFO", "The input contained no message. (docker run passes stdin on only with -i.)")
+        ("INFO", "The input contained no messages. (docker run passes stdin on only with -i.)")
     ]
 
 

@@ -204,7 +204,7 @@ def test_a_stream_without_a_primary_key_gives_one_warning(
     for _ in range(2):
         report.done(document_of(LOGS, {"line": "hunter2"}), Outcome.UPSERTED)
     assert logged(caplog, "WARNING") == [
-        "Stream 'logs' has no primary key: a record that changed becomes a second document, and "
-        "the first one stays until the stream is refreshed. Choose a primary key in the "
-        "connection if there is one."
+        "Stream 'logs' has no primary key: each changed record becomes a new document, and the "
+        "old one stays until the stream is refreshed. Choose a primary key in the connection if "
+        "there is one."
     ]

@@ -224,7 +224,7 @@ BROKEN: list[tuple[str, Exception, str]] = [
     ("read", exceptions.ReadTimeout(), "{path} did not answer in time (timed out)"),
     ("send", caused_by(TimeoutError()), "{path} did not accept the request in time (timed out)"),
     ("proxy", exceptions.ProxyError(), "{peer} did not work"),
-    ("TLS", exceptions.SSLError(), "no TLS connection to {path} could be made"),
+    ("TLS", exceptions.SSLError(), "a TLS connection to {path} could not be established"),
     ("header", exceptions.InvalidHeader(), "{path} sent a response that cannot be read as HTTP"),
     ("closed", caused_by(http.client.RemoteDisconnected()), "the connection to {path} broke"),
 ]

@@ -93,7 +93,7 @@ def test_a_signal_ends_the_sync_as_programs_end_that_do_not_handle_it(
             time.sleep(0.2)
         assert terminate(process, process.pid) == -signal.SIGTERM
         stdout, stderr = process.communicate()
-        assert b'"type":"STATE"' not in stdout
+        assert b'"STATE"' not in stdout
         assert stderr == b""
 
 

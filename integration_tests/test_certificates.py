@@ -29,9 +29,13 @@ FILE_IN_FOLDER = "11a9ec0d.0"
 
 
 class Authority:
-    """A company's own certificate authority, as strict RFC 5280 wants it if it `is_critical`."""
+    """A company's own certificate authority, without keyUsage.
+
+    If it is not `is_critical`, as strict RFC 5280 wants it, its certificates do not name it either.
+    """
 
     def __init__(self, *, is_critical: bool = True) -> None:
+        self._names_itself = is_critical
         self._key = ec.generate_private_key(ec.SECP256R1())
         may_sign = x509.BasicConstraints(ca=True, path_length=None)
         self.pem = self._signed("Company", self._key, may_sign, is_critical=is_critical)
@@ -59,17 +63,17 @@ class Authority:
         )
         now = datetime.now(timezone.utc)
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
+        builder = (
             x509.CertificateBuilder(company, subject, key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=30))
             .not_valid_after(now + timedelta(days=valid_days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-            .add_extension(signer, False)
             .add_extension(extension, is_critical)
-            .sign(self._key, hashes.SHA256())
-            .public_bytes(PEM)
         )
+        if self._names_itself:
+            builder = builder.add_extension(signer, False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(PEM)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -182,7 +186,7 @@ def test_without_a_bundle_verification_is_as_strict_as_pythons(
     # In place of the certificates that requests comes with.
     env.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", bundle_of(company, tmp_path))
     with serving(tmp_path, company.sign()) as address:
-        assert "Basic Constraints of CA cert not marked critical" in str(check(address).message)
+        assert "Missing Authority Key Identifier" in str(check(address).message)
 
 
 OTHER_HOST = "Hostname mismatch, certificate is not valid for 'localhost'"

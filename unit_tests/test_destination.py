@@ -11,7 +11,6 @@ import requests_mock
 from airbyte_cdk.models import (
     AirbyteMessage,
     ConfiguredAirbyteCatalog,
-    DestinationSyncMode,
     Status,
     Type,
 )
@@ -28,7 +27,7 @@ CONFIG = {
     "data_source_id": "dts_1",
 }
 CATALOG = catalog_of(configured("users", primary_key=[["id"]]))
-UNSUPPORTED = catalog_of(configured("users", mode=DestinationSyncMode.update))
+UNSUPPORTED = catalog_of(configured("users", generations=(7, 6, 40)))
 DOCUMENTS = "https://dust.tt/api/v1/w/w1/spaces/vlt_1/data-sources/dts_1/documents"
 LOGGER = logging.getLogger("airbyte")
 
@@ -43,7 +42,7 @@ def record(id_: object) -> AirbyteMessage:
 @pytest.mark.parametrize(
     ("config", "catalog", "named"),
     [
-        (CONFIG, UNSUPPORTED, "Stream 'users' has the sync mode 'update'"),
+        (CONFIG, UNSUPPORTED, "The minimum_generation_id of stream 'users' is 6"),
         ({**CONFIG, "space_id": "a/b"}, CATALOG, "space_id"),
     ],
     ids=["catalog", "settings"],

@@ -151,8 +151,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "invalid_api_key_error": Meaning(
         DustConfigError,
-        "Check api_key: the key is mistyped or disabled, or it belongs to the other region, where "
-        f"base_url must point ({_REGIONS}).",
+        "Check api_key (it may be mistyped or disabled), and that base_url is the key's region "
+        f"({_REGIONS}).",
     ),
     "workspace_auth_error": Meaning(
         DustConfigError,
@@ -177,8 +177,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "data_source_auth_error": Meaning(
         DustConfigError,
-        "Use a data source that is a folder, not one that a Dust connection manages, and a key "
-        "that may write to its space: one that was created with this space among its Spaces.",
+        "Use a folder, not a data source that a Dust connection manages, and a key created with "
+        "the folder's space under Spaces.",
     ),
     "data_source_quota_error": _TOO_LARGE,
     "content_too_large": _TOO_LARGE,

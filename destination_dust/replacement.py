@@ -61,9 +61,8 @@ class WhyKept(Enum):
         "Tags are cut at 512 characters and lose control characters: rename one of the streams.",
     )
     UNASSIGNED_RECORDS = (
-        "records of this name arrived that belong to no stream of the configured catalog",
-        "Their namespace is missing or unknown, and they may belong to this stream: refresh the "
-        "source's schema in the connection.",
+        "records arrived with this stream's name but a missing or unknown namespace",
+        "They may belong to this stream: refresh the source's schema in the connection.",
     )
     LATER_ATTEMPT = (
         "an earlier attempt of this job may have sent a part of the stream",

@@ -32,7 +32,7 @@ OF_DUST: list[tuple[int, str, type[DustError], str]] = [
     (403, "workspace_can_use_product_required_error", DustConfigError, "no API access"),
     (404, "space_not_found", DustConfigError, "Check space_id, which begins with vlt_"),
     (404, "data_source_not_found", DustConfigError, "begins with dts_ (dsv_ is a view"),
-    (403, "data_source_auth_error", DustConfigError, "one that was created with this space"),
+    (403, "data_source_auth_error", DustConfigError, "created with the folder's space"),
     (403, "data_source_quota_error", DustConfigError, "larger than the workspace's plan"),
     (413, "content_too_large", DustConfigError, "larger than the workspace's plan"),
     (403, "workspace_quota_error", DustConfigError, "storage is full"),

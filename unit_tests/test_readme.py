@@ -188,7 +188,7 @@ def test_the_page_for_users_lists_the_fields_of_the_source_in_their_order(
 
 def test_the_promise_on_a_lone_sync_is_that_of_the_simulation() -> None:
     ((promise,),) = (one.promises for one in SCENARIOS if str(one) == "200 records alone")
-    assert f"200 records take at most {promise.most - 1:.0%} longer" in README
+    assert f"200 records takes at most {promise.most - 1:.0%} longer" in README
 
 
 def test_the_page_for_users_gives_the_advice_on_each_error_of_dust() -> None:

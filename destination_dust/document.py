@@ -62,12 +62,12 @@ class Document:
 
     @property
     def is_deletion(self) -> bool:
-        """Return whether to delete the document. Without a key it is not known which one."""
+        """Return whether to delete the document. Without a key, the document is unknown."""
         return self.is_deleted and self.key is not None
 
     @property
     def lacks_its_key(self) -> bool:
-        """Return whether the stream has a key that the record has no part of."""
+        """Return whether the stream has a key, but the record has none of its fields."""
         return self.key is None and bool(self.stream.primary_key)
 
     def payload(self) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class StdoutError(Exception):
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error, what caused it, what caused that, and so on."""
-    while error is not None:
+    """Yield the error and all that caused it: behind a proxy, some are only in the context."""
+    if error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        yield from causes(error.__cause__)
+        yield from causes(error.__context__)

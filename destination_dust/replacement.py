@@ -36,7 +36,7 @@ from destination_dust.document import Document, id_hash
 from destination_dust.protocol import UnreadLine
 from destination_dust.report import SyncReport
 from destination_dust.stale import delete_stale
-from destination_dust.stream import Stream, StreamKey, stream_key
+from destination_dust.stream import Stream, stream_key
 
 # Sources built with Python's CDK may end a stream with this state whether it failed or not. Source:
 # airbyte-python-cdk, `ConcurrentReadProcessor._on_stream_is_done`, `FinalStateCursor`.
@@ -149,18 +149,18 @@ class Replacements:
     def _note_state(self, state: AirbyteStateMessage) -> None:
         if state.stream is not None:
             descriptor, content = state.stream.stream_descriptor, state.stream.stream_state
-            key = self._key_of(descriptor)
-            if replaced := self._replaced.get(key):
+            if replaced := self._named(descriptor):
                 # The platform adds `{}` for a stream without a state, even if the source left the
                 # stream out.
                 replaced.note_state(names_it=content is None or _has_content(content))
-                if key == stream_key(descriptor.namespace, descriptor.name):
+                if replaced.stream.key == stream_key(descriptor.namespace, descriptor.name):
                     replaced.ends_with_last_state = replaced.is_last(content)
             self._note_content([state.stream])
         elif state.global_ is not None:
-            listed = {self._key_of(one.stream_descriptor) for one in state.global_.stream_states}
+            named = [self._named(one.stream_descriptor) for one in state.global_.stream_states]
+            keys = {one.stream.key for one in named if one}
             for key, replaced in self._replaced.items():
-                replaced.note_state(names_it=key in listed)
+                replaced.note_state(names_it=key in keys)
             self._note_content(state.global_.stream_states)
         else:
             for replaced in self._replaced.values():
@@ -175,10 +175,10 @@ class Replacements:
             if is_of_catalog and _has_content(one.stream_state):
                 self._may_be_clear = False
 
-    def _key_of(self, descriptor: StreamDescriptor) -> StreamKey:
-        """Return the key of the stream that a message names, which may leave out its namespace."""
+    def _named(self, descriptor: StreamDescriptor) -> _Replaced | None:
+        """Return the replaced stream that a message names, which may leave out its namespace."""
         stream = self._streams.named(descriptor.namespace, descriptor.name)
-        return stream.key if stream else stream_key(descriptor.namespace, descriptor.name)
+        return self._replaced.get(stream.key) if stream else None
 
     def _note_trace(self, trace: AirbyteTraceMessage) -> None:
         self._tells_of_failures = True
@@ -188,7 +188,7 @@ class Replacements:
             replaced.is_reported_complete = status.status is AirbyteStreamStatus.COMPLETE
 
     def _with_status(self, descriptor: StreamDescriptor) -> _Replaced | None:
-        replaced = self._replaced.get(self._key_of(descriptor))
+        replaced = self._named(descriptor)
         if descriptor.namespace or (replaced and not replaced.is_overwrite):
             return replaced
         # PyAirbyte, which overwrites, leaves out the namespace: only a unique name is certain.

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
@@ -28,7 +28,7 @@ from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, Read
 
 from destination_dust import __version__
 from destination_dust.config import is_loopback
-from destination_dust.errors import DustConfigError, DustUnavailableError
+from destination_dust.errors import DustConfigError, DustUnavailableError, causes
 from destination_dust.failures import Failure, Meaning, Response, tunnel_refused
 
 CONNECT_TIMEOUT_S = 10.0
@@ -122,7 +122,7 @@ class Transport:
 
     def _failure(self, error: Exception, *, is_upsert: bool) -> Failure:
         """Return what an exception means to a user. Its own text is for programmers."""
-        chain = list(_causes(error))
+        chain = list(causes(error))
         if (status := _tunnel_status(chain)) is not None and self._proxy:
             return tunnel_refused(
                 self._proxy.address, self.host, status, had_user=self._proxy.has_user
@@ -366,14 +366,6 @@ def _date_ms(value: str | None) -> int | None:
         return int(date.timestamp()) * 1000
     except (ValueError, OverflowError):
         return None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and all that caused it: behind a proxy, some are only in the context."""
-    yield error
-    for cause in (error.__cause__, error.__context__):
-        if cause is not None:
-            yield from _causes(cause)
 
 
 def _tunnel_status(chain: list[BaseException]) -> int | None:
